@@ -1,0 +1,12 @@
+"""Everything people and programs see lives in explorer; sign-in is django-allauth's."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("account/", include("allauth.urls")),
+    path("", include("explorer.urls")),
+]
+handler400 = "explorer.errors.bad_request"
+handler403 = "explorer.errors.forbidden"
+handler404 = "explorer.errors.not_found"
+handler500 = "explorer.errors.server_error"
