@@ -1,0 +1,207 @@
+"""What a recipe says about itself: recipe.toml, read strictly.
+
+An unknown key, a wrong type or a metric outside the vocabulary is an error that names the file and the key.
+Source of the rules: RECIPES, part A.3.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from papers.metrics import METRICS
+from reproduce.recipes import TOOLBOX_VERSION
+from reproduce.recipes.parameters import Parameter, ParameterError, parameter_faults
+from reproduce.recipes.schema import day, every, flag, number, one_of, record, text, whole
+
+FOLDER = Path(__file__).parent
+PRESETS = ("smoke", "full")
+RULES = ("ratio", "band", "frac", "exact", "exp", "none")
+SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
+PAPER = r"arxiv:(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})|doi:10\.\d{4,9}/\S+"
+
+_MEASURE = record(
+    {
+        "name": text(60, r"[a-z][a-z0-9_]*", "a lower-case name such as speedup_lean"),
+        "metric": one_of(*METRICS),
+        "label": text(120, r".+"),
+        "rule": one_of(*RULES),
+    },
+    {
+        "claim": text(60, r"[a-z0-9_]+(-\d+)?", "a claim's slug such as speedup_x or speedup_x-2"),
+        "tolerance": number(0, 10),
+        "headline": flag,
+        "scored": flag,
+        "note": text(500),
+    },
+)
+_CHANGE = record({"version": whole(1, 10_000), "date": day, "note": text(500, r"(?s).+")})
+_RECIPE = record(
+    {
+        "slug": text(60, SLUG, "lower-case words joined by hyphens"),
+        "title": text(200, r".+"),
+        "version": whole(1, 10_000),
+        "summary": text(400, r".+"),
+        "paper": text(200, PAPER, 'an identifier such as "arxiv:2205.14135" or "doi:10.1000/182"'),
+        "tier": one_of("A", "B", "C"),
+        "origin": text(500, r"(?s).+"),
+        "differs": every(text(600, r"(?s).+"), 40),
+        "gpus": whole(0, 64),
+        "gpu_memory_gb": number(0, 100_000),
+        "time_limit_s": record({"smoke": whole(1, 86_400), "full": whole(1, 86_400)}),
+        "measures": every(_MEASURE, 60, least=1),
+        "changes": every(_CHANGE, 1000, least=1),
+    },
+    {"parameters": lambda value, place: parameter_faults(value, place)},
+)
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message lists every fault, one a line."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number that a recipe promises, and the claim of the paper that it is held against."""
+
+    name: str
+    metric: str
+    label: str
+    rule: str
+    claim: str | None = None
+    tolerance: float | None = None
+    headline: bool = False
+    scored: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A valid recipe.toml; `time_limit_s` and each parameter's defaults are keyed by preset."""
+
+    slug: str
+    title: str
+    version: int
+    summary: str
+    paper: str
+    tier: str
+    origin: str
+    differs: tuple[str, ...]
+    gpus: int
+    gpu_memory_gb: float
+    time_limit_s: Mapping[str, int]
+    measures: tuple[Measure, ...]
+    changes: tuple[Mapping[str, Any], ...]
+    schema: tuple[Parameter, ...] = field(default=())
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the names and bytes of the folder's files, and the toolbox's version."""
+        total = hashlib.sha256(f"toolbox {TOOLBOX_VERSION}\n".encode())
+        folder = FOLDER / self.slug
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+            content = path.read_bytes()
+            total.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+            total.update(content)
+        return total.hexdigest()
+
+    def measure(self, name: str) -> Measure:
+        """The measure of that name; KeyError if the recipe promises none."""
+        return {measure.name: measure for measure in self.measures}[name]
+
+    def parameters(self, preset: str, overrides: Mapping[str, object]) -> dict[str, Any]:
+        """The preset's values with `overrides` applied, typed as text or as JSON values.
+
+        Raises ParameterError with one sentence for each name that is unknown or whose value is refused.
+        """
+        known = {parameter.name: parameter for parameter in self.schema}
+        values = {name: parameter.default(preset) for name, parameter in known.items()}
+        faults = {}
+        for name, value in overrides.items():
+            try:
+                values[name] = known[name].parse(value)
+            except KeyError:
+                faults[name] = f"There is no such parameter; this recipe has: {', '.join(known) or 'none'}."
+            except ValueError as error:
+                faults[name] = str(error)
+        if faults:
+            raise ParameterError(faults)
+        return values
+
+
+def slugs() -> list[str]:
+    """The folders that hold a recipe, sorted."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/recipe.toml"))
+
+
+def load(slug: str) -> Recipe:
+    """The recipe in the folder `slug`. Raises RecipeError that lists every fault of it."""
+    if not re.fullmatch(SLUG, slug) or not (FOLDER / slug / "recipe.toml").is_file():
+        raise RecipeError(f"There is no recipe {slug[:80]!r}; there are: {', '.join(slugs())}.")
+    return read(FOLDER / slug / "recipe.toml")
+
+
+def load_all() -> list[Recipe]:
+    """Every recipe, sorted by slug. Raises RecipeError that lists every fault of all of them."""
+    if found := faults():
+        raise RecipeError("\n".join(found))
+    return [load(slug) for slug in slugs()]
+
+
+def faults() -> list[str]:
+    """Every fault of every recipe, as sentences that name the file and the key."""
+    found = []
+    for slug in slugs():
+        try:
+            load(slug)
+        except RecipeError as error:
+            found.extend(str(error).splitlines())
+    return found
+
+
+def read(path: Path) -> Recipe:
+    """The recipe that `path`, a recipe.toml, describes. Raises RecipeError that lists every fault."""
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{name}: not valid TOML: {error}") from error
+    found = list(_RECIPE(data, "")) or list(_contradictions(data, path.parent))
+    if found:
+        raise RecipeError("\n".join(f"{name}: {fault}" for fault in found))
+    parameters = data.pop("parameters", {})
+    return Recipe(
+        **{**data, "differs": tuple(data["differs"]), "changes": tuple(data["changes"])}
+        | {"measures": tuple(Measure(**measure) for measure in data["measures"])}
+        | {"schema": tuple(Parameter.build(name, given) for name, given in parameters.items())}
+    )
+
+
+def _contradictions(data: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    if data["slug"] != folder.name:
+        yield f"slug is {data['slug']!r}; it must be the folder's name, {folder.name!r}"
+    if not (folder / "run.py").is_file():
+        yield "run.py is missing beside it"
+    if max(change["version"] for change in data["changes"]) != data["version"]:
+        yield f"changes has no note for version {data['version']}, or one for a later version"
+    names = [measure["name"] for measure in data["measures"]]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"measures: the name {name!r} is used twice"
+    if sum(measure.get("headline", False) for measure in data["measures"]) != 1:
+        yield "measures: exactly one must have headline = true"
+    for index, measure in enumerate(data["measures"], 1):
+        for fault in _measure_contradictions(measure):
+            yield f"measures[{index}]{fault}"
+
+
+def _measure_contradictions(measure: Mapping[str, Any]) -> Iterator[str]:
+    if measure.get("scored", True) and ("claim" not in measure or measure["rule"] == "none"):
+        yield " is scored, so it needs a claim and a rule; or set scored = false"
+    if "tolerance" in measure and measure["rule"] not in ("exact", "exp"):
+        yield f".tolerance has no meaning for the rule {measure['rule']!r}; only exact and exp take one"
+    if "claim" in measure and re.sub(r"-\d+$", "", measure["claim"]) != measure["metric"]:
+        yield f".claim {measure['claim']!r} is a claim about another metric than {measure['metric']!r}"
