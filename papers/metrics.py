@@ -1,7 +1,7 @@
 """The controlled vocabulary of efficiency metrics that claims and measurements share.
 
-Kind `ratio`: fractions, ratios against a baseline of the same run, and exact counts, which no hardware changes.
-Kind `absolute`: belongs to the hardware or data it was measured on; shown beside a claim, never scored across.
+Kind `ratio`: ratios against a baseline of the same run, fractions, and exact counts, which no hardware changes.
+Kind `absolute`: belongs to the hardware or data it was measured on; shown beside a claim, never scored.
 """
 
 from dataclasses import dataclass

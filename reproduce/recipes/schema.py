@@ -18,6 +18,8 @@ def text(limit: int, pattern: str = "", meaning: str = "") -> Check:
     def check(value: Any, place: str) -> Iterator[str]:
         if not isinstance(value, str):
             yield f"{place} must be text"
+        elif re.search("[\x00\ud800-\udfff]", value):
+            yield f"{place} holds characters that cannot be stored"
         elif len(value) > limit:
             yield f"{place} has {len(value)} characters; at most {limit} are allowed"
         elif pattern and not re.fullmatch(pattern, value):
@@ -125,6 +127,7 @@ def anything(depth: int = 6, width: int = 2000, characters: int = 20_000) -> Che
                 yield f"{place} is too large: at most {width} items and {depth} levels are allowed"
                 return
             for key, item in value.items() if isinstance(value, dict) else enumerate(value, 1):
+                yield from text(200)(str(key), f"a key in {place}")
                 yield from check(item, _inside(place, str(key)[:80]), level + 1)
         elif value is not None and not isinstance(value, bool):
             yield from (text(characters) if isinstance(value, str) else number())(value, place)

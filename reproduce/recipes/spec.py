@@ -113,6 +113,10 @@ class Recipe:
         """The measure of that name; KeyError if the recipe promises none."""
         return {measure.name: measure for measure in self.measures}[name]
 
+    def unit(self, name: str) -> str:
+        """The unit of that measure, from the vocabulary; KeyError if the recipe promises none."""
+        return METRICS[self.measure(name).metric].unit
+
     def parameters(self, preset: str, overrides: Mapping[str, object]) -> dict[str, Any]:
         """The preset's values with `overrides` applied, typed as text or as JSON values.
 
