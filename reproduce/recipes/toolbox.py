@@ -167,7 +167,6 @@ class _WallClock:
 def _collector_off() -> Iterator[None]:
     """Python's garbage collector would land in one arm's time and not in the other's."""
     was_on = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
@@ -194,7 +193,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def release(device: torch.device) -> None:
-    """Returns cached memory to the device, so that the next experiment starts from an empty allocator."""
-    gc.collect()
+    """Returns cached memory to the GPU, so that the next experiment starts from an empty allocator."""
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.empty_cache()
