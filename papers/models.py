@@ -42,6 +42,9 @@ class Paper(models.Model):
 
     key = models.SlugField(max_length=80, unique=True, help_text="Its address here and its BibTeX key")
     title = models.TextField()
+    title_key = models.CharField(
+        max_length=200, db_index=True, editable=False, help_text="identity.title_key(title): how twins are found"
+    )
     authors = models.TextField(blank=True, help_text='"Last, First and Last, First", as in BibTeX')
     authors_complete = models.BooleanField(default=True)
     year = models.PositiveSmallIntegerField()
@@ -55,6 +58,7 @@ class Paper(models.Model):
     origin = models.CharField(max_length=10, choices=Origin, default=Origin.COMMUNITY)
     verified = models.BooleanField(default=True, help_text="Its facts were seen in a source, not only recalled")
     sources = models.JSONField(default=list, blank=True)
+    details = models.JSONField(default=dict, blank=True, help_text="Other BibTeX fields: pages, volume, primaryclass ...")
     added = models.DateTimeField(auto_now_add=True)
     changed = models.DateTimeField(auto_now=True)
     search = models.GeneratedField(
