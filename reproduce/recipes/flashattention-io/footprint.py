@@ -103,7 +103,7 @@ def traffic(context: Context, dtype: torch.dtype) -> None:
         "traffic_saving",
         used["standard"] / used["flash"],
         predicted=counted["standard"] / counted["flash"],
-        predicted_note="Each operation reads its inputs and writes its outputs once; tiles read again do not count.",
+        predicted_note="Every operation reads its inputs and writes its outputs once; no tile is read again.",
         detail={
             "method": "hardware counters (dram__bytes.sum)"
             if read

@@ -77,7 +77,7 @@ def _prediction(
         moved.append(traffic.bytes)
         times.append(ceilings.least_time(flop(*shape), traffic.bytes))
     return times[0] / times[1], (
-        f"{flop(*shape) / 1e12:.3g} TFLOP each; at least {moved[0] / 1e9:.3g} GB and {moved[1] / 1e9:.3g} GB; "
+        f"{flop(*shape) / 1e12:.3g} TFLOP each; {moved[0] / 1e9:.3g} GB and {moved[1] / 1e9:.3g} GB; "
         f"{ceilings.half / 1e12:.4g} TFLOP/s and {ceilings.copy / 1e12:.3g} TB/s seen here: "
         f"{times[0] * 1e3:.3g} ms against {times[1] * 1e3:.3g} ms."
     )
