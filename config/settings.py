@@ -1,6 +1,6 @@
 """Every setting of Spectrum, read from plain environment variables.
 
-Without DATABASE_URL and BROKER_URL the site runs on the engines embedded under SPECTRUM_VAR ("embedded mode").
+Without DATABASE_URL and BROKER_URL the site runs on engines embedded under SPECTRUM_VAR ("embedded mode").
 With either it is a production site, and refuses to start without a SECRET_KEY of its own.
 """
 
@@ -27,13 +27,13 @@ def env_list(name, default=""):
 
 
 def secret_key(embedded_mode):
-    """SECRET_KEY from the environment; in embedded mode one made once, under var/, readable by its owner only."""
+    """SECRET_KEY from the environment; in embedded mode one made once under var/, for its owner only."""
     if key := os.environ.get("SECRET_KEY"):
         return key
     if not embedded_mode:
         raise ImproperlyConfigured(
-            "SECRET_KEY is not set. A site with its own DATABASE_URL or BROKER_URL needs a long random SECRET_KEY "
-            "in its environment, the same for every process."
+            "SECRET_KEY is not set. A site with its own DATABASE_URL or BROKER_URL needs a long random "
+            "SECRET_KEY in its environment, the same for every process."
         )
     VAR.mkdir(parents=True, exist_ok=True)
     path = VAR / "secret-key"
@@ -64,6 +64,8 @@ def database(url):
     }
 
 
+# Names this site's processes, so that two sites on one machine never touch each other's.
+SITE_NAME = embedded.socket_dir(VAR).name
 EMBEDDED = not (os.environ.get("DATABASE_URL") or os.environ.get("BROKER_URL"))
 DEBUG = env_bool("DEBUG", False)
 SECRET_KEY = secret_key(EMBEDDED)
@@ -151,7 +153,9 @@ SOCIALACCOUNT_PROVIDERS = {
     for name in ("github", "orcid")
     if (client := os.environ.get(f"{name.upper()}_CLIENT_ID"))
 }
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if os.environ.get('EMAIL_HOST') else 'console'}.EmailBackend"
+EMAIL_BACKEND = (
+    f"django.core.mail.backends.{'smtp' if os.environ.get('EMAIL_HOST') else 'console'}.EmailBackend"
+)
 EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "spectrum@localhost")
 
@@ -211,7 +215,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-# The pool. A message is only a doorbell, so nothing of Celery's own is kept: no results, no retries, no prefetch.
+# The pool. A message is only a doorbell, so nothing of Celery's own is kept: no results, no retries.
 CELERY_BROKER_URL = os.environ.get("BROKER_URL") or embedded.broker_url(VAR)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -224,6 +228,9 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "reproduce.tasks.sweep", "schedule": 10.0, "options": {"queue": "house", "expires": 30}}
 }
 RUN_DIR = VAR / "runs"
+RUN_MEMORY_GB = float(os.environ.get("RUN_MEMORY_GB", 0))  # 0: four fifths of the machine's memory
+GPU_SECONDS_PER_DAY = int(os.environ.get("GPU_SECONDS_PER_DAY", 3600))  # a user's quota
+RUNS_IN_FLIGHT = int(os.environ.get("RUNS_IN_FLIGHT", 5))  # waiting or running, a user
 SHIPPED_RESULTS = BASE_DIR / "reproduce" / "results"
 
 LOGGING = {

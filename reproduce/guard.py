@@ -1,7 +1,7 @@
-"""A small parent between the harness and a recipe: whatever happens to the harness, no process of a run survives.
+"""A small parent between harness and recipe: whatever happens to the harness, no process of a run survives.
 
 Used as: python guard.py LIFELINE_FD -- command... It needs the standard library only and sees no secret.
-When the lifeline's other end closes (told to stop, or the harness is dead), it kills every descendant and leaves.
+When the lifeline's other end closes (told to stop, or the harness is dead) it kills every descendant.
 """
 
 import ctypes
@@ -32,7 +32,10 @@ def main(argv: list[str]) -> int:
     lifeline, command = int(argv[0]), argv[2:]
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans of the run become ours, so none can hide
     isolated = leave_the_network()
-    print(f"guard: network {'isolated' if isolated else 'not isolated: this kernel does not allow it'}", flush=True)
+    print(
+        f"guard: network {'isolated' if isolated else 'not isolated: this kernel does not allow it'}",
+        flush=True,
+    )
     passed = [fd for fd in open_descriptors() if fd > 2 and fd != lifeline]
     child = subprocess.Popen(command, start_new_session=True, pass_fds=passed, preexec_fn=prepare_child)
     try:
@@ -97,7 +100,7 @@ def descendants(root: int) -> Iterable[int]:
 
 
 def open_descriptors() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc/self/fd").iterdir() if os.path.exists(entry)]
+    return [int(entry.name) for entry in Path("/proc/self/fd").iterdir() if entry.exists()]
 
 
 if __name__ == "__main__":

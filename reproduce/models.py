@@ -115,7 +115,8 @@ class Run(models.Model):
                 name="run_bundle_loaded_once",
             ),
             models.CheckConstraint(
-                condition=Q(status__in=["queued", "running", "done", "failed", "cancelled"]), name="run_status_known"
+                condition=Q(status__in=["queued", "running", "done", "failed", "cancelled"]),
+                name="run_status_known",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=["queued", "running"], finished__isnull=True)
@@ -128,7 +129,8 @@ class Run(models.Model):
                 name="run_leased_iff_running",
             ),
             models.CheckConstraint(
-                condition=Q(status="failed", failure__gt="") & ~Q(message="") | (~Q(status="failed") & Q(failure="")),
+                condition=Q(status="failed", failure__gt="") & ~Q(message="")
+                | (~Q(status="failed") & Q(failure="")),
                 name="run_failure_explained",
             ),
         ]
@@ -216,7 +218,9 @@ class Measurement(models.Model):
         ordering = ["run_id", "position"]
         constraints = [
             models.UniqueConstraint(fields=["run", "name"], name="measurement_once_per_run"),
-            models.CheckConstraint(condition=Q(low__lte=F("value"), high__gte=F("value")), name="measurement_in_interval"),
+            models.CheckConstraint(
+                condition=Q(low__lte=F("value"), high__gte=F("value")), name="measurement_in_interval"
+            ),
         ]
 
     def __str__(self) -> str:

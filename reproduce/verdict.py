@@ -30,7 +30,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run earned: a value with its 95 % interval, and the relative noise floor (A/A), if it was timed."""
+    """What a run earned: a value, its 95 % interval, and the relative noise floor (A/A) if it was timed."""
 
     value: float
     low: float
@@ -66,7 +66,9 @@ def _ratio(claimed: Claimed, measured: Measured, _: float | None) -> Verdict:
     if claimed.range_printed:  # the weakest end that the paper itself prints; editors' ranges never loosen
         reference = claimed.high if claimed.better == "lower" else claimed.low
     if min(reference, measured.value, measured.low) <= 0 or reference == 1:
-        return Verdict(NOT_COMPARABLE, "A ratio of zero, below zero, or of exactly 1 has no log-gain to compare.")
+        return Verdict(
+            NOT_COMPARABLE, "A ratio of zero, below zero, or of exactly 1 has no log-gain to compare."
+        )
     full = log(reference)
     gains = sorted(log(bound) / full for bound in (measured.low, measured.high))
     gain = log(measured.value) / full
@@ -76,13 +78,17 @@ def _ratio(claimed: Claimed, measured: Measured, _: float | None) -> Verdict:
         return Verdict(INCONCLUSIVE, "The noise floor of this measurement is as large as the claimed effect.")
     if gains[0] >= RATIO_REPRODUCED:
         beyond = " and beyond it" if gain > 1 else ""
-        return Verdict(REPRODUCED, f"The interval holds {share}{beyond}; {_percent(RATIO_REPRODUCED)} is needed.")
+        return Verdict(
+            REPRODUCED, f"The interval holds {share}{beyond}; {_percent(RATIO_REPRODUCED)} is needed."
+        )
     if gain >= RATIO_SAME:
         if gains[0] > floor:
             return Verdict(SAME_DIRECTION, f"An effect, but smaller than claimed: {share}.")
         return Verdict(INCONCLUSIVE, "The interval reaches into the noise around no effect at all.")
     if gains[1] >= RATIO_REPRODUCED:
-        return Verdict(INCONCLUSIVE, "The interval is so wide that it holds both no effect and the claimed one.")
+        return Verdict(
+            INCONCLUSIVE, "The interval is so wide that it holds both no effect and the claimed one."
+        )
     opposite = "The effect runs the other way." if gains[1] < -floor else f"Only {share}."
     return Verdict(NOT_REPRODUCED, opposite)
 
@@ -94,7 +100,9 @@ def _band(claimed: Claimed, measured: Measured, _: float | None) -> Verdict:
     exceeds = _exceeds(claimed, measured.value)
     if claimed.low <= measured.value <= claimed.high or exceeds:
         where = "beyond" if exceeds else "inside"
-        return Verdict(REPRODUCED, f"Measured {where} the band {_number(claimed.low)} to {_number(claimed.high)}.")
+        return Verdict(
+            REPRODUCED, f"Measured {where} the band {_number(claimed.low)} to {_number(claimed.high)}."
+        )
     middle = (claimed.high + claimed.low) / 2
     if abs(measured.value - middle) <= 2 * half:
         return Verdict(SAME_DIRECTION, "Outside the band, but within twice its half-width.")
@@ -119,7 +127,7 @@ def _exact(claimed: Claimed, measured: Measured, tolerance: float | None) -> Ver
     scale = abs(claimed.value) or 1
     off = abs(measured.value - claimed.value) / scale
     said = f"{_percent(off)} from the claimed value; {_percent(allowed)} is allowed."
-    if off <= allowed or claimed.range_printed and claimed.low <= measured.value <= claimed.high:
+    if off <= allowed or (claimed.range_printed and claimed.low <= measured.value <= claimed.high):
         return Verdict(REPRODUCED, said)
     return Verdict(SAME_DIRECTION if off <= EXACT_SLACK * allowed else NOT_REPRODUCED, said)
 
@@ -139,7 +147,9 @@ RULES = {"ratio": _ratio, "band": _band, "frac": _fraction, "exact": _exact, "ex
 
 
 def _exceeds(claimed: Claimed, value: float) -> bool:
-    return (claimed.better == "higher" and value > claimed.high) or (claimed.better == "lower" and value < claimed.low)
+    return (claimed.better == "higher" and value > claimed.high) or (
+        claimed.better == "lower" and value < claimed.low
+    )
 
 
 def _percent(share: float) -> str:

@@ -1,0 +1,47 @@
+"""The recipes as the site sees them: read from their folders, tied to their papers."""
+
+import hashlib
+import json
+from functools import cache
+
+from papers import identity
+from papers.models import Paper
+from reproduce.recipes import spec
+from reproduce.recipes.spec import Recipe
+
+
+@cache
+def recipes() -> tuple[Recipe, ...]:
+    """Every recipe, sorted by slug. Raises spec.RecipeError; `manage.py check` finds that first."""
+    return tuple(spec.load_all())
+
+
+def recipe(slug: str) -> Recipe | None:
+    return next((recipe for recipe in recipes() if recipe.slug == slug), None)
+
+
+def recipes_of(paper: Paper) -> list[Recipe]:
+    """The recipes that re-measure this paper."""
+    names = {f"{identifier.scheme}:{identifier.value}" for identifier in paper.identifiers.all()}
+    return [recipe for recipe in recipes() if _normal(recipe) in names]
+
+
+def paper_of(recipe: Recipe) -> Paper | None:
+    """The paper that a recipe re-measures; None if it is not in the database."""
+    return identity.resolve(*recipe.paper.split(":", 1))
+
+
+def device_of(preset: str) -> str:
+    """The device class that a preset is meant for."""
+    return {"smoke": "cpu", "full": "cuda"}[preset]
+
+
+def fingerprint(digest: str, preset: str, parameters: dict[str, object]) -> str:
+    """SHA-256 that two requests share exactly when they ask the same question of the same code."""
+    asked = json.dumps([digest, preset, parameters], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def _normal(recipe: Recipe) -> str:
+    scheme, value = recipe.paper.split(":", 1)
+    return f"{scheme}:{identity.normalise(scheme, value)}"

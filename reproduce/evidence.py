@@ -1,0 +1,116 @@
+"""From a checked bundle to judged measurements: what stands beside what a paper claims."""
+
+from pathlib import Path
+
+from django.db import transaction
+from django.utils.dateparse import parse_datetime
+
+from papers.models import Claim, Paper
+from reproduce import verdict
+from reproduce.bundles import columns, pack
+from reproduce.catalogue import device_of, fingerprint
+from reproduce.models import Measurement, Run, RunEvent
+from reproduce.recipes import bundle, spec
+from reproduce.recipes.spec import Measure, Recipe
+from reproduce.verdict import INVALID, NOT_COMPARABLE, Claimed, Measured, Verdict
+
+SMOKE = "A smoke run only checks that the recipe works, on two CPU cores; its numbers are never scored."
+NO_GPU = "The full preset is meant for a GPU; what a CPU measured is shown, never scored."
+
+
+def store_measurements(run: Run, report: dict[str, object]) -> list[Measurement]:
+    """Judge every metric of a bundle and keep it with its verdict, in the recipe's order."""
+    recipe = spec.load(run.recipe)
+    claims = {claim.slug: claim for claim in run.paper.claims.all()}
+    given = {metric["name"]: metric for metric in report["metrics"]}
+    return Measurement.objects.bulk_create(
+        _measurement(run, recipe, position, claims, given[measure.name])
+        for position, measure in enumerate(recipe.measures)
+        if measure.name in given
+    )
+
+
+def load_shipped(path: Path, paper: Paper) -> Run | None:
+    """Store a bundle that ships with Spectrum as a finished run; None if it is there already.
+
+    Raises bundle.BundleError or spec.RecipeError.
+    """
+    raw = path.read_bytes()
+    stored = pack(raw)
+    if Run.objects.filter(bundle_sha256=stored["bundle_sha256"], origin=Run.Origin.SHIPPED).exists():
+        return None
+    report = bundle.read(raw)
+    recipe = spec.load(report["recipe"]["slug"])
+    with transaction.atomic():
+        run = Run.objects.create(
+            recipe=recipe.slug,
+            recipe_version=report["recipe"]["version"],
+            recipe_digest=report["recipe"]["digest"],
+            paper=paper,
+            preset=report["preset"],
+            parameters=report["parameters"],
+            device=report["device"]["kind"],
+            gpus=report["device"]["count"],
+            time_limit=recipe.time_limit_s[report["preset"]],
+            origin=Run.Origin.SHIPPED,
+            fingerprint=fingerprint(report["recipe"]["digest"], report["preset"], report["parameters"]),
+            status="done",
+            progress=1,
+            attempt=1,
+            started=parse_datetime(report["started"]),
+            finished=parse_datetime(report["finished"]),
+            **columns(report),
+            **stored,
+        )
+        store_measurements(run, report)
+        RunEvent.objects.create(
+            run=run, at=run.finished, attempt=1, status="done", who="Spectrum", why=f"shipped as {path.name}"
+        )
+    return run
+
+
+def _measurement(
+    run: Run, recipe: Recipe, position: int, claims: dict[str, Claim], given: dict[str, object]
+) -> Measurement:
+    measure = recipe.measures[position]
+    claim = claims.get(measure.claim or "")
+    measured = Measured(given["value"], given["low"], given["high"], given["noise"], given["predicted"])
+    judged = judge(run, measure, claim, measured)
+    return Measurement(
+        run=run,
+        position=position,
+        label=measure.label,
+        metric=measure.metric,
+        headline=measure.headline,
+        claim=claim,
+        verdict=judged.code,
+        verdict_reason=judged.reason,
+        **given,
+    )
+
+
+def judge(run: Run, measure: Measure, claim: Claim | None, measured: Measured) -> Verdict:
+    """The verdict with all that stands around the number: preset, device, guards, what the recipe scores."""
+    if run.preset == "smoke":
+        return Verdict(NOT_COMPARABLE, SMOKE)
+    if run.device != device_of(run.preset):
+        return Verdict(NOT_COMPARABLE, NO_GPU)
+    if broken := [guard for guard in run.guards if not guard["passed"]]:
+        names = ", ".join(guard["name"].replace("_", " ") for guard in broken)
+        return Verdict(INVALID, f"A guard failed ({names}), and a wrong result cannot have a speed.")
+    if not measure.scored:
+        return Verdict(NOT_COMPARABLE, measure.note or "The recipe does not score this number.")
+    claimed = claim and Claimed(
+        claim.value, claim.low, claim.high, claim.better, claim.kind, claim.range_printed
+    )
+    judged = verdict.judge(claimed, measured, measure.rule, measure.tolerance)
+    return Verdict(judged.code, judged.reason + _hardware(claimed, measured, measure.rule))
+
+
+def _hardware(claimed: Claimed | None, measured: Measured, rule: str) -> str:
+    """Say so when this hardware could not have shown the claimed ratio at all."""
+    if claimed is None or measured.predicted is None or rule != "ratio":
+        return ""
+    best, wanted = measured.predicted, claimed.value
+    limited = best > wanted if claimed.better == "lower" else best < wanted
+    return f" Hardware-limited: its roofline here allows {best:.3g} at best." if limited else ""

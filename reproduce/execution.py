@@ -1,0 +1,167 @@
+"""One attempt of a run, from its lease to its end: the harness on one side, the lifecycle on the other.
+
+Only this module decides how an attempt ended; lifecycle.py decides whether that still counts.
+"""
+
+import json
+import logging
+import shutil
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, transaction
+
+from reproduce import lifecycle
+from reproduce.bundles import columns, pack
+from reproduce.evidence import store_measurements
+from reproduce.harness import Child
+from reproduce.lifecycle import CANCEL, FENCED_OFF, GO_ON, Lease
+from reproduce.models import Run
+from reproduce.recipes import bundle, spec
+
+HEARTBEAT_S = 1
+# A database that restarts is waited for, but never past the lease: by then the run may be somebody else's.
+PATIENCE_S = lifecycle.LEASE.seconds - 5
+TOO_MUCH_MEMORY = (
+    "It used more than the {gb:.0f} GB of memory that a run may have; ask for a smaller problem."
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    kind: str
+    message: str
+
+
+def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: threading.Event) -> None:
+    """Run it, and write how it ended. `stopping` is set when this worker must leave: the run is handed back."""
+    name = f"{settings.SITE_NAME}-{run.pk}-{run.attempt}"
+    folder = settings.RUN_DIR / f"{run.pk}-{run.attempt}"
+    try:
+        child = Child(arguments(run, folder), folder=folder, run_name=name, gpus=gpus)
+    except OSError as error:
+        logger.exception("run %s could not be started", run.pk)
+        lifecycle.fail(lease, "platform", f"The worker could not start it: {error.strerror}.", who=worker)
+        return
+    try:
+        verdict = supervise(child, run, lease, stopping)
+        settle(child, run, lease, worker, folder, verdict)
+    finally:
+        child.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def arguments(run: Run, folder: Path) -> list[str]:
+    """The recipe's command line, after `python -m reproduce.recipes`."""
+    given = json.dumps(run.parameters)
+    return [
+        "run", run.recipe, "--preset", run.preset, "--params", given, "--device", run.device,
+        "--out", str(folder),
+    ]  # fmt: skip
+
+
+def supervise(child: Child, run: Run, lease: Lease, stopping: threading.Event) -> str | Failure:
+    """Heartbeat until the child ends or must: "ended", "cancel", "fenced off", "stopping" or a Failure."""
+    memory_limit = settings.RUN_MEMORY_GB * 10**9 or 0.8 * psutil.virtual_memory().total
+    silent_since = None
+    while True:
+        ended = child.wait(HEARTBEAT_S)
+        answer, silent_since = report(child, lease, silent_since)
+        if answer != GO_ON:
+            return answer
+        if ended:
+            return "ended"
+        if stopping.is_set():
+            return "stopping"
+        if child.seconds > run.time_limit:
+            return Failure("timeout", f"It was stopped after its limit of {run.time_limit} s.")
+        if child.memory_bytes() > memory_limit:
+            return Failure("out_of_memory", TOO_MUCH_MEMORY.format(gb=memory_limit / 1e9))
+
+
+def report(child: Child, lease: Lease, silent_since: float | None) -> tuple[str, float | None]:
+    """One heartbeat. While the database is away, keep what was said and go on until the lease nearly ends."""
+    news = child.news()
+    try:
+        close_old_connections()
+        answer = lifecycle.heartbeat(lease, progress=news.progress, step=news.step, log="".join(news.log))
+    except DatabaseError:
+        child.unread(news)
+        silent_since = silent_since or child.seconds
+        logger.warning("run %s: no heartbeat, the database does not answer", lease.run_id)
+        return (FENCED_OFF if child.seconds - silent_since > PATIENCE_S else GO_ON), silent_since
+    return answer, None
+
+
+def settle(child: Child, run: Run, lease: Lease, worker: str, folder: Path, verdict: str | Failure) -> None:
+    """See every process of the run gone, then write its end."""
+    used = {"gpu_seconds": child.seconds * run.gpus if run.device == "cuda" else 0}
+    gone = verdict == "ended" or child.stop()
+    trace = (
+        "every process of it is gone"
+        if gone
+        else "but a process of it could not be ended: tell the operators"
+    )
+    if verdict == FENCED_OFF:
+        logger.warning("run %s attempt %s was fenced off; its child was ended", run.pk, run.attempt)
+    elif verdict == CANCEL:
+        lifecycle.confirm_cancel(lease, who=worker, why=f"Cancelled; {trace}.", **used)
+    elif verdict == "stopping":
+        lifecycle.hand_back(lease, who=worker, why=f"{worker} is stopping; waiting for another worker")
+    elif isinstance(verdict, Failure):
+        lifecycle.fail(lease, verdict.kind, verdict.message, who=worker, **used)
+    else:
+        conclude(child, run, lease, worker, folder, used)
+
+
+def conclude(child: Child, run: Run, lease: Lease, worker: str, folder: Path, used: dict[str, float]) -> None:
+    """The child ended by itself: read its bundle and store what it measured, or say how it failed."""
+    failure = failure_of(child)
+    path = folder / "bundle.json"
+    if failure is None:
+        try:
+            report = read_report(run, path)
+        except bundle.BundleError as error:
+            failure = Failure("bad_report", f"The recipe ended well, but its report cannot be used: {error}")
+    if failure is not None:
+        kept = pack(path.read_bytes()) if path.is_file() and path.stat().st_size <= bundle.SIZE_LIMIT else {}
+        lifecycle.fail(lease, failure.kind, failure.message, who=worker, **used, **kept)
+        return
+    with transaction.atomic():
+        stored = columns(report) | pack(path.read_bytes())
+        if lifecycle.finish(lease, who=worker, why=f"finished on {worker}", **stored):
+            store_measurements(run, report)
+
+
+def failure_of(child: Child) -> Failure | None:
+    """How a child that ended by itself failed, if it did; what the recipe said of itself comes first."""
+    code, said = child.process.returncode, child.news().failure
+    if code == 0:
+        return None
+    if said:
+        return Failure(said["kind"], said["message"])
+    if code == 137:
+        return Failure("out_of_memory", "The system killed it, as it does when memory runs out.")
+    return Failure("recipe_error", f"The recipe ended with exit status {code}; the log says more.")
+
+
+def read_report(run: Run, path: Path) -> dict[str, object]:
+    """The bundle, checked against what was asked for. Raises bundle.BundleError."""
+    report = bundle.read(path)
+    recipe = spec.load(run.recipe)
+    promised, given = [measure.name for measure in recipe.measures], [m["name"] for m in report["metrics"]]
+    if report["status"] != "done":
+        raise bundle.BundleError("it says that it failed.")
+    if (report["recipe"]["slug"], report["preset"]) != (run.recipe, run.preset):
+        raise bundle.BundleError("it is about another recipe or preset.")
+    if sorted(promised) != sorted(given):
+        raise bundle.BundleError(
+            f"it measured {', '.join(given) or 'nothing'} instead of {', '.join(promised)}."
+        )
+    return report
