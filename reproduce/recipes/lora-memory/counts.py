@@ -23,6 +23,6 @@ def count(context: Context) -> None:
             **detail,
             "bytes": stored,
             "mib": stored / 2**20,
-            "full_gb": tensor_bytes(model.base()) / 1e9,
+            "full_bytes": tensor_bytes(model.base()),
         },
     )

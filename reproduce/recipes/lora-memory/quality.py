@@ -174,7 +174,7 @@ def _guard_merging(context: Context, base: Decoder, adapted: Decoder, prose: Dom
         "merged_same_bf16",
         abs(merged[1] - apart[1]),
         LIMIT,
-        f"Difference of the loss in nats a byte, merged {merged[1]:.5f} against apart {apart[1]:.5f}, in bf16.",
+        f"Difference of the loss in nats a byte, merged {merged[1]:.5f}, apart {apart[1]:.5f}, in bf16.",
     )
     moved = max((a - b).abs().max().item() for a, b in zip(adapted.base(), base.base(), strict=True))
     context.guard("base_frozen", moved, 0.0, "Largest change of a frozen weight while the adapters learnt.")

@@ -117,7 +117,7 @@ def _measure_memory(context: Context, found: Found) -> None:
         "memory_saving",
         full.peak / lora.peak,
         predicted=least_full / least_lora,
-        predicted_note=f"{STATE_BYTES} bytes a trained parameter, 2 a frozen one, and the activations kept for "
+        predicted_note=f"{STATE_BYTES} bytes a trained parameter, 2 a frozen one, and activations kept for "
         f"backward ({full.saved / 1e9:.3g} GB full, {lora.saved / 1e9:.3g} GB LoRA); without activations "
         f"{STATE_BYTES / 2:g}.",
         detail={
@@ -139,8 +139,8 @@ def _measure_speed(context: Context, found: Found, ceilings: Probe) -> None:
         "training_speedup",
         found.times.speedup("lora"),
         predicted=full / lora,
-        predicted_note=f"Three matrix products a weight against two (1.5), and {STEP_TRAFFIC} bytes a parameter for "
-        f"the optimizer: {full * 1e3:.3g} ms against {lora * 1e3:.3g} ms.",
+        predicted_note=f"Three matrix products a weight against two (1.5), and {STEP_TRAFFIC} bytes a "
+        f"parameter for the optimizer: {full * 1e3:.3g} ms against {lora * 1e3:.3g} ms.",
         noise=found.times.noise(),
         detail={
             "shape": found.name,

@@ -12,7 +12,7 @@ MODES = ("base", "adapter", "merged")
 
 @dataclass(frozen=True)
 class Shape:
-    """A decoder; `gated` means Llama's layers (SwiGLU, RMSNorm, rotary), else GPT's with learned positions."""
+    """A decoder; `gated` means Llama's layers (SwiGLU, RMSNorm, rotary), else GPT's, positions learned."""
 
     layers: int
     width: int
@@ -78,9 +78,8 @@ class Layer(nn.Module):
         """(batch, n, width) to the same; `turn` holds the rotary cosines and sines, or is None."""
         batch, length, width = x.shape
         normed = self.before_attention(x)
-        parts = [
-            project(normed).view(batch, length, self.heads, -1).transpose(1, 2) for project in self._qkv()
-        ]
+        parts = [project(normed) for project in (self.q, self.k, self.v)]
+        parts = [part.view(batch, length, self.heads, -1).transpose(1, 2) for part in parts]
         if turn is not None:
             parts[:2] = [rotate(part, turn) for part in parts[:2]]
         mixed = functional.scaled_dot_product_attention(*parts, is_causal=True)
@@ -89,9 +88,6 @@ class Layer(nn.Module):
         hidden = self.up(normed)
         hidden = functional.gelu(hidden) if self.gate is None else functional.silu(self.gate(normed)) * hidden
         return x + self.down(hidden)
-
-    def _qkv(self) -> tuple[Projection, Projection, Projection]:
-        return self.q, self.k, self.v
 
 
 class Decoder(nn.Module):
@@ -156,17 +152,17 @@ def build(shape: Shape, device: torch.device, dtype: torch.dtype, rank: int, see
     model = model.to_empty(device=device)
     generator = torch.Generator(device).manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
-            _fill(parameter, generator)
+        for name, parameter in model.named_parameters():
+            _fill(name, parameter, generator)
         for projection in model.projections():
             projection.up.zero_()
     return model
 
 
-def _fill(parameter: torch.Tensor, generator: torch.Generator) -> None:
-    """Norms start at one, and biases, one-dimensional too, at a value near it that harms nothing random."""
+def _fill(name: str, parameter: torch.Tensor, generator: torch.Generator) -> None:
+    """Norms start at one, biases at zero, matrices small and random."""
     if parameter.dim() == 1:
-        parameter.fill_(1.0)
+        parameter.fill_(0.0 if name.endswith("bias") else 1.0)
     else:
         parameter.normal_(0.0, 0.02, generator=generator)
 
