@@ -38,10 +38,13 @@ def code() -> dict[str, Any]:
 
 
 def commit() -> dict[str, Any]:
-    """The commit that runs, and whether its recipes were changed since; SPECTRUM_COMMIT speaks for a copy
-    without its history, whose changes cannot be known: the recipe's digest then tells them."""
+    """The commit that runs, and whether its recipes were changed since.
+
+    SPECTRUM_COMMIT speaks for an exported copy without its history: whoever sets it vouches that the copy is
+    unchanged, and the recipe's digest can tell.
+    """
     if given := os.environ.get("SPECTRUM_COMMIT"):
-        return {"commit": given[:64], "dirty": None}
+        return {"commit": given[:64], "dirty": False}
     head = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain", "--", "reproduce/recipes", "papers/metrics.py")
     return {"commit": head or None, "dirty": None if head is None else bool(changes)}
