@@ -97,10 +97,11 @@ def stop(var: Path, engines=ENGINES) -> None:
 def processes(var: Path, engine: str) -> list[psutil.Process]:
     """Every living process of one engine, the one that fathered the others first."""
     home, found = str(var.resolve() / engine), {}
-    for process in psutil.process_iter(["name", "cwd", "status", "ppid"]):
-        info = process.info
-        if info["name"] == PROCESS[engine] and info["cwd"] == home and info["status"] != psutil.STATUS_ZOMBIE:
-            found[process.pid] = process
+    for process in psutil.process_iter(["name", "ppid"]):
+        if process.info["name"] == PROCESS[engine]:
+            with suppress(psutil.Error):
+                if process.cwd() == home and process.status() != psutil.STATUS_ZOMBIE:
+                    found[process.pid] = process
     return sorted(found.values(), key=lambda process: process.info["ppid"] in found)
 
 
