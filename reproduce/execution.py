@@ -6,6 +6,7 @@ Only this module decides how an attempt ended; lifecycle.py decides whether that
 import json
 import logging
 import shutil
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +41,11 @@ class Failure:
 
 
 def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: threading.Event) -> None:
-    """Run it, and write how it ended. `stopping` is set when this worker must leave: the run is handed back."""
+    """Run it, and write how it ended. Once `stopping` is set, the worker hands it back."""
     name = f"{settings.SITE_NAME}-{run.pk}-{run.attempt}"
     folder = settings.RUN_DIR / f"{run.pk}-{run.attempt}"
     try:
-        child = Child(arguments(run, folder), folder=folder, run_name=name, gpus=gpus)
+        child = Child(command(run, folder), folder=folder, run_name=name, gpus=gpus)
     except OSError as error:
         logger.exception("run %s could not be started", run.pk)
         lifecycle.fail(lease, "platform", f"The worker could not start it: {error.strerror}.", who=worker)
@@ -57,13 +58,13 @@ def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: t
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def arguments(run: Run, folder: Path) -> list[str]:
-    """The recipe's command line, after `python -m reproduce.recipes`."""
+def command(run: Run, folder: Path) -> list[str]:
+    """The very command that anyone may type to run this recipe."""
     given = json.dumps(run.parameters)
     return [
-        "run", run.recipe, "--preset", run.preset, "--params", given, "--device", run.device,
-        "--out", str(folder),
-    ]  # fmt: skip
+        *[sys.executable, "-m", "reproduce.recipes", "run", run.recipe],
+        *["--preset", run.preset, "--params", given, "--device", run.device, "--out", str(folder)],
+    ]
 
 
 def supervise(child: Child, run: Run, lease: Lease, stopping: threading.Event) -> str | Failure:

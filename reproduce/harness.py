@@ -47,17 +47,16 @@ class News:
 class Child:
     """One attempt of a run: the guard, the recipe below it, and two threads that read what they say."""
 
-    def __init__(self, arguments: list[str], *, folder: Path, run_name: str, gpus: list[str]) -> None:
-        """`arguments` follow `python -m reproduce.recipes`; `gpus` are the UUIDs that it may see."""
+    def __init__(self, command: list[str], *, folder: Path, run_name: str, gpus: list[str]) -> None:
+        """Start `command` with --events-fd N added; `gpus` are the UUIDs that it may see. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._news = News()
         self._head, self._tail, self._tail_size = 0, deque(), 0
         lifeline, self._lifeline = os.pipe()
         events, events_in = os.pipe()
-        command = [sys.executable, "-m", "reproduce.recipes", *arguments, "--events-fd", str(events_in)]
         self.process = subprocess.Popen(
-            [sys.executable, str(GUARD), str(lifeline), "--", *command],
+            [sys.executable, str(GUARD), str(lifeline), "--", *command, "--events-fd", str(events_in)],
             cwd=folder,
             env=clean_environment(folder, run_name, gpus),
             stdin=subprocess.DEVNULL,
@@ -144,13 +143,16 @@ class Child:
                 self._news.progress, self._news.step = event["fraction"], event["step"]
             elif event["type"] == "failure":
                 self._news.failure = {"kind": event["kind"], "message": event["message"]}
-        if event["type"] == "log":
+        if event["type"] == "progress":
+            self._log(f"[{event['fraction']:4.0%}] {event['step']}\n")
+        elif event["type"] == "log":
             self._log(event["text"].rstrip("\n") + "\n")
 
     def _read_output(self, pipe: BinaryIO) -> None:
+        """Pass on whole lines, so that nothing is cut in the middle of a character or mixed with an event."""
         with pipe:
-            while piece := pipe.read1(16 * 1024):
-                self._log(piece.decode(errors="replace"))
+            while line := pipe.readline(LINE_LIMIT):
+                self._log(line.decode(errors="replace"))
 
     def _log(self, text: str) -> None:
         """Keep the head as it comes, and of all that follows only the last bytes."""

@@ -1,7 +1,7 @@
 """The only writer of Run.status. Every transition is one conditional UPDATE that says whether it won.
 
 queued -> running -> done | failed | cancelled; a running run whose lease ran out goes back to queued.
-Clocks are the database's. A worker proves itself by its lease token; an older attempt's write changes nothing.
+Clocks are the database's. A worker proves itself by its lease token: older attempts change nothing.
 """
 
 import uuid

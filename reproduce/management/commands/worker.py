@@ -40,9 +40,15 @@ class Command(BaseCommand):
     def _celery(self, name: str, slot_count: int, has_gpu: bool, loglevel: str) -> list[str]:
         queues = ["cpu", "house"] + ["cuda"] * has_gpu
         return [
-            "worker", "--pool=threads", f"--concurrency={slot_count + HOUSEKEEPING_THREADS}",
-            f"--hostname={name}", f"--queues={','.join(queues)}", "--without-gossip", "--without-mingle", f"--loglevel={loglevel}",
-        ]  # fmt: skip
+            "worker",
+            "--pool=threads",
+            f"--concurrency={slot_count + HOUSEKEEPING_THREADS}",
+            f"--hostname={name}",
+            f"--queues={','.join(queues)}",
+            "--without-gossip",
+            "--without-mingle",
+            f"--loglevel={loglevel}",
+        ]
 
 
 def look_around(**_: object) -> None:
