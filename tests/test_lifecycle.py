@@ -1,0 +1,198 @@
+"""The life of a run in the database alone: claims, leases, fences, the sweeper. No child process here."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from reproduce import lifecycle
+from reproduce.lifecycle import CANCEL, FENCED_OFF, GO_ON, LEASE, MAX_LOST
+from reproduce.models import Run, Worker
+from tests.making_runs import make_run, make_worker
+
+pytestmark = pytest.mark.django_db
+
+
+def claim(device="cpu", gpus=1):
+    """The claimed run and its lease, by some worker."""
+    return lifecycle.claim(make_worker(), device, gpus)
+
+
+def expire(run):
+    Run.objects.filter(pk=run.pk).update(lease_until=Now() - timedelta(seconds=1))
+
+
+def history(run):
+    return [(event.status, event.attempt) for event in run.events.all()]
+
+
+def test_a_claimed_run_is_running_leased_and_recorded():
+    run = make_run()
+    worker = make_worker(name="gpu-box")
+    claimed, lease = lifecycle.claim(worker, "cpu", 1)
+    assert (claimed.pk, claimed.status, claimed.attempt, claimed.worker) == (run.pk, "running", 1, worker)
+    assert claimed.lease_token == lease.token
+    assert timedelta(0) < claimed.lease_until - timezone.now() <= LEASE
+    assert [(e.status, e.who, e.why) for e in run.events.all()] == [("running", "gpu-box", "claimed by gpu-box")]
+
+
+def test_nothing_waits_nothing_is_claimed():
+    make_run(device="cuda")
+    assert claim("cpu") is None
+
+
+def test_a_run_that_needs_more_gpus_than_are_free_is_left_for_others():
+    pair, single = make_run(device="cuda", gpus=2), make_run(device="cuda", gpus=1)
+    assert claim("cuda", gpus=1)[0].pk == single.pk
+    assert claim("cuda", gpus=1) is None
+    assert claim("cuda", gpus=2)[0].pk == pair.pk
+
+
+def test_the_fairest_run_goes_first(ben, cy):
+    bens = [make_run(requested_by=ben) for _ in range(3)]
+    cys = make_run(requested_by=cy)
+    urgent = make_run(requested_by=ben, priority=5)
+    assert [claim()[0].pk for _ in range(5)] == [urgent.pk, cys.pk, bens[0].pk, bens[1].pk, bens[2].pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sixteen_claims_at_once_share_out_four_runs():
+    runs = {make_run().pk for _ in range(4)}
+    won, start = [], threading.Barrier(16)
+
+    def race(worker):
+        start.wait()
+        if got := lifecycle.claim(worker, "cpu", 1):
+            won.append(got[0].pk)
+        connection.close()
+
+    threads = [threading.Thread(target=race, args=[make_worker()]) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == sorted(runs)
+
+
+def test_a_heartbeat_renews_the_lease_and_keeps_what_is_new():
+    run = make_run()
+    _, lease = claim()
+    Run.objects.filter(pk=run.pk).update(lease_until=Now() + timedelta(seconds=1))
+    assert lifecycle.heartbeat(lease, progress=0.4, step="backward", log="one\n") == GO_ON
+    assert lifecycle.heartbeat(lease, log="zwei – ü\n") == GO_ON
+    run.refresh_from_db()
+    assert (run.progress, run.step) == (0.4, "backward")
+    assert run.lease_until - timezone.now() > LEASE / 2
+    assert lifecycle.log_after(run) == ("one\nzwei – ü\n", 16)
+    assert lifecycle.log_after(run, 4) == ("zwei – ü\n", 16)
+    assert lifecycle.log_after(run, 16) == ("", 16)
+
+
+def test_a_lost_worker_is_replaced_and_its_late_writes_change_nothing():
+    run = make_run()
+    _, first = claim()
+    expire(run)
+    assert lifecycle.sweep() == [run.pk]
+    _, second = claim()
+    assert second.attempt == 2
+    assert lifecycle.heartbeat(first, progress=0.9, log="late") == FENCED_OFF
+    assert not lifecycle.finish(first, who="late", why="late")
+    assert not lifecycle.fail(first, "recipe_error", "late", who="late")
+    assert not lifecycle.hand_back(first, who="late", why="late")
+    assert lifecycle.finish(second, who="good", why="finished")
+    run.refresh_from_db()
+    assert (run.status, run.attempt, run.lost, run.progress) == ("done", 2, 1, 1)
+    assert history(run) == [("running", 1), ("queued", 1), ("running", 2), ("done", 2)]
+    assert lifecycle.log_after(run) == ("", 0)
+
+
+def test_a_run_whose_worker_is_lost_three_times_fails_with_a_sentence():
+    run = make_run()
+    for _ in range(MAX_LOST):
+        claim()
+        expire(run)
+        lifecycle.sweep()
+    run.refresh_from_db()
+    assert (run.status, run.failure, run.lost) == ("failed", "worker_lost", 3)
+    assert run.message == "Its worker was lost 3 times; ask again, or ask the operators to look at the pool."
+    assert run.finished is not None
+
+
+def test_the_sweeper_leaves_living_leases_alone_and_may_run_again():
+    run = make_run()
+    claim()
+    assert lifecycle.sweep() == []
+    expire(run)
+    assert lifecycle.sweep() == [run.pk]
+    assert lifecycle.sweep() == []
+
+
+def test_handing_back_costs_no_attempt_of_the_three():
+    run = make_run()
+    for _ in range(5):
+        _, lease = claim()
+        assert lifecycle.hand_back(lease, who="w", why="stopping")
+    run.refresh_from_db()
+    assert (run.status, run.lost, run.attempt, run.worker) == ("queued", 0, 5, None)
+
+
+def test_cancel_before_the_start_is_final_at_once():
+    run = make_run()
+    assert lifecycle.request_cancel(run, who="ben")
+    run.refresh_from_db()
+    assert (run.status, run.gpu_seconds, run.message) == ("cancelled", 0, "cancelled by ben")
+    assert claim() is None
+    assert not lifecycle.request_cancel(run, who="ben")
+
+
+def test_cancel_while_running_reaches_the_worker_with_its_next_heartbeat():
+    run = make_run()
+    _, lease = claim()
+    assert lifecycle.request_cancel(run, who="ben")
+    assert lifecycle.heartbeat(lease) == CANCEL
+    assert lifecycle.confirm_cancel(lease, who="w", why="Cancelled; every process of it is gone.")
+    run.refresh_from_db()
+    assert (run.status, run.message) == ("cancelled", "Cancelled; every process of it is gone.")
+    assert history(run) == [("running", 1), ("running", 1), ("cancelled", 1)]
+
+
+def test_a_run_cancelled_while_its_worker_is_lost_is_not_executed_again():
+    run = make_run()
+    claim()
+    lifecycle.request_cancel(run, who="ben")
+    expire(run)
+    lifecycle.sweep()
+    run.refresh_from_db()
+    assert run.status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"status": "resting"},
+        {"status": "running"},
+        {"status": "done"},
+        {"status": "failed", "finished": timezone.now()},
+        {"finished": timezone.now()},
+        {"lease_until": timezone.now()},
+    ],
+)
+def test_the_database_refuses_bad_states(bad):
+    run = make_run()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Run.objects.filter(pk=run.pk).update(**bad)
+
+
+def test_the_database_refuses_a_second_run_in_flight_of_the_same_question():
+    make_run(fingerprint="same")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make_run(fingerprint="same")
+    make_run(fingerprint="same", repeat=1)
+
+
+def test_a_worker_is_alive_while_it_is_heard():
+    worker = make_worker()
+    assert list(Worker.objects.filter(pk=worker.pk, stopped=None)) == [worker]
