@@ -98,7 +98,9 @@ class Run(models.Model):
     class Meta:
         ordering = ["-pk"]
         indexes = [
-            models.Index("device", "-priority", "pk", condition=Q(status="queued"), name="run_waiting"),
+            models.Index(
+                name="run_waiting", fields=["device", "-priority", "id"], condition=Q(status="queued")
+            ),
             models.Index("lease_until", condition=Q(status="running"), name="run_leases"),
             models.Index("requested_by", condition=Q(status="running"), name="run_in_flight"),
             models.Index("recipe", "status", name="run_by_recipe"),

@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='run',
-            index=models.Index(models.F('device'), models.F('-priority'), models.F('pk'), condition=models.Q(('status', 'queued')), name='run_waiting'),
+            index=models.Index(fields=['device', '-priority', 'id'], condition=models.Q(('status', 'queued')), name='run_waiting'),
         ),
         migrations.AddIndex(
             model_name='run',
