@@ -8,9 +8,9 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from reproduce import lifecycle
+from reproduce import lifecycle, pool
 from reproduce.lifecycle import CANCEL, FENCED_OFF, GO_ON, LEASE, MAX_LOST
-from reproduce.models import Run, Worker
+from reproduce.models import Run
 from tests.making_runs import make_run, make_worker
 
 pytestmark = pytest.mark.django_db
@@ -193,6 +193,26 @@ def test_the_database_refuses_a_second_run_in_flight_of_the_same_question():
     make_run(fingerprint="same", repeat=1)
 
 
-def test_a_worker_is_alive_while_it_is_heard():
-    worker = make_worker()
-    assert list(Worker.objects.filter(pk=worker.pk, stopped=None)) == [worker]
+def test_a_worker_is_alive_while_it_is_heard_and_has_not_said_goodbye():
+    alive = make_worker(gpus=[{"uuid": "GPU-1", "name": "H", "memory_mb": 1}], cpu_slots=0)
+    make_worker(seen=Now() - timedelta(seconds=31))
+    make_worker(stopped=Now())
+    assert list(pool.alive_workers()) == [alive]
+    assert (pool.can_serve("cuda"), pool.can_serve("cpu")) == (True, False)
+
+
+def test_queue_position_counts_who_is_ahead():
+    first, second, urgent, other = make_run(), make_run(), make_run(priority=1), make_run(device="cuda")
+    assert [pool.queue_position(run) for run in (first, second, urgent, other)] == [2, 3, 1, 1]
+    claim()
+    urgent.refresh_from_db()
+    assert pool.queue_position(urgent) is None
+
+
+def test_the_estimate_is_the_median_of_past_runs():
+    run = make_run()
+    assert pool.estimate_s(run) is None
+    now = timezone.now()
+    for seconds in (10, 30, 11):
+        make_run(status="done", started=now - timedelta(seconds=seconds), finished=now)
+    assert pool.estimate_s(run) == 11
