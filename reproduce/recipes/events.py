@@ -75,7 +75,7 @@ class Events:
         """Whether anybody was listening when last asked."""
         return self._descriptor is not None
 
-    def send(self, kind: str, **fields: Any) -> None:
+    def send(self, kind: str, /, **fields: Any) -> None:
         """Writes one event. Raises EventError if it breaks the contract, which is the recipe's fault."""
         line = encode({"type": kind, **fields})
         with self._lock:

@@ -12,7 +12,7 @@ from reproduce.recipes.spec import PRESETS, Recipe
 class Watched(Events):
     """Events for somebody at a terminal: progress overwrites its own line, log lines stay."""
 
-    def send(self, kind: str, **fields: Any) -> None:
+    def send(self, kind: str, /, **fields: Any) -> None:
         """Checks as every sender does, then shows progress and log."""
         super().send(kind, **fields)
         end = "\033[K\r" if sys.stderr.isatty() else "\n"

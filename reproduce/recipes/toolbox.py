@@ -195,5 +195,5 @@ def synchronise(device: torch.device) -> None:
 def release(device: torch.device) -> None:
     """Returns cached memory to the GPU, so that the next experiment starts from an empty allocator."""
     if device.type == "cuda":
-        gc.collect()
+        gc.collect(1)  # what was made lately; a full collection takes long once a compiler is loaded
         torch.cuda.empty_cache()

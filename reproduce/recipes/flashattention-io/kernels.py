@@ -27,7 +27,7 @@ def at_papers_shape(context: Context, ceilings: Probe, dtype: torch.dtype) -> No
     batches = [Batch.random(shape, dtype, context.device) for _ in range(2)]
     arms = _arms(context, dtype)
     works = {name: both(attend, batches) for name, attend in arms.items()}
-    found = compare(works, "standard", profile(context.preset, KERNEL, max_s=15.0), context.device)
+    found = compare(works, "standard", profile(context.preset, KERNEL, max_s=8.0), context.device)
     context.keep("papers_shape", found)
     spent = _energy(context, works)
     fused_kinds = _fused_by_compiler(context)
@@ -145,16 +145,20 @@ def _time_phase(
     works = {}
     for name, attend in arms.items():
         try:
-            work = PHASES[phase](attend, batches)
-            work(0)
+            works[name] = PHASES[phase](attend, batches)
+            works[name](0)
         except torch.OutOfMemoryError:
-            context.log(
-                f"{name} at {batches[0].gradient.shape[2]} tokens does not fit into memory ({phase})."
-            )
-            release(context.device)
-        else:
-            works[name] = work
-    if not works:
-        return None
-    how = profile(context.preset, KERNEL, max_s=1.0)
-    return compare(works, next(iter(works)), how, context.device, again=False)
+            _leave_out(context, works, name, phase, batches[0])
+    while works:
+        try:
+            how = profile(context.preset, KERNEL, max_s=0.6)
+            return compare(works, next(iter(works)), how, context.device, again=False)
+        except torch.OutOfMemoryError:
+            _leave_out(context, works, next(iter(works)), phase, batches[0])
+    return None
+
+
+def _leave_out(context: Context, works: dict[str, Any], name: str, phase: str, batch: Batch) -> None:
+    works.pop(name, None)
+    context.log(f"{name} at {batch.gradient.shape[2]} tokens does not fit into memory ({phase}).")
+    release(context.device)

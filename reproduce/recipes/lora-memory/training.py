@@ -24,9 +24,8 @@ STEP_TRAFFIC = 40  # bytes the optimizer reads and writes for each parameter
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of training: its step, and what it holds."""
+    """What one way of training holds."""
 
-    step: Callable[[int], None]
     peak: int  # bytes at the peak of a step, weights and states included
     saved: int  # bytes of activations kept for backward
     trained: int  # parameters
@@ -34,7 +33,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Found:
-    """Both ways of training one shape."""
+    """Both ways of training one shape; no tensor of it, so that the next shape finds the memory free."""
 
     name: str
     parameters: int
@@ -64,11 +63,9 @@ def _train(context: Context, name: str, last: bool) -> Found:
     batches = [torch.randint(SHAPES[name].vocabulary, size, device=context.device) for _ in range(2)]
     if last:
         _guard_start(context, model, batches[0])
-    arms = {
-        "lora": _arm(context, model, "adapter", model.adapters(), batches),
-        "full": _arm(context, model, "base", model.base(), batches),
-    }
-    works = {way: arms[way].step for way in ("full", "lora")}
+    lora, lora_step = _arm(context, model, "adapter", model.adapters(), batches)
+    full, full_step = _arm(context, model, "base", model.base(), batches)
+    arms, works = {"full": full, "lora": lora}, {"full": full_step, "lora": lora_step}
     how = profile(context.preset, STEP, max_s=20.0 if last else 6.0, min_s=10.0 if last else 3.0)
     times = compare(works, "full", how, context.device)
     context.keep(f"training_{name.replace('-', '_').replace('.', '_')}", times)
@@ -79,7 +76,7 @@ def _train(context: Context, name: str, last: bool) -> Found:
 
 def _arm(
     context: Context, model: Decoder, mode: str, trained: list[nn.Parameter], batches: list[torch.Tensor]
-) -> Arm:
+) -> tuple[Arm, Callable[[int], None]]:
     """Sets one way of training up and measures its memory; the other way's optimizer must not exist yet,
     or be small, since it is not counted."""
     model.switch(mode, trained)
@@ -93,7 +90,7 @@ def _arm(
     peak = peak_bytes(lambda: step(0), context.device)
     saved = saved_bytes(lambda: model.loss(batches[0]), list(model.parameters()))
     held = list(model.base()) + (trained if mode == "adapter" else []) + optimizer.tensors()
-    return Arm(step, peak + tensor_bytes(held), saved, sum(parameter.numel() for parameter in trained))
+    return Arm(peak + tensor_bytes(held), saved, sum(parameter.numel() for parameter in trained)), step
 
 
 def _guard_start(context: Context, model: Decoder, tokens: torch.Tensor) -> None:

@@ -1,0 +1,108 @@
+"""Event lines are valid and bounded, whoever writes them, and a reader that left fails nothing."""
+
+import json
+import os
+
+import pytest
+
+from reproduce.recipes.events import LINE_LIMIT, EventError, Events, decode, encode
+
+METRIC = {
+    "name": "speedup",
+    "value": 2.0,
+    "low": 1.9,
+    "high": 2.1,
+    "n": 30,
+    "unit": "x",
+    "predicted": None,
+    "predicted_note": "",
+    "noise": 0.01,
+    "detail": {},
+}
+
+
+def test_what_is_sent_can_be_read_back():
+    reader, writer = os.pipe()
+    events = Events(writer)
+    events.send("progress", fraction=0.5, step="half way")
+    events.send("metric", **METRIC)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as lines:
+        found = [decode(line) for line in lines]
+    assert found == [{"type": "progress", "fraction": 0.5, "step": "half way"}, {"type": "metric", **METRIC}]
+
+
+def test_a_reader_that_left_fails_nothing():
+    reader, writer = os.pipe()
+    os.close(reader)
+    events = Events(writer)
+    assert events.wanted
+    events.send("log", text="nobody hears this")
+    events.send("log", text="nor this")
+    assert not events.wanted
+    os.close(writer)
+
+
+def test_without_a_descriptor_events_are_checked_all_the_same():
+    with pytest.raises(EventError, match="fraction must be a finite number from 0 to 1"):
+        Events().send("progress", fraction=2.0, step="too far")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": float("nan")},
+        {"value": float("inf")},
+        {"value": "2.0"},
+        {"value": True},
+        {"n": 0},
+        {"n": 1.5},
+        {"noise": -0.1},
+        {"detail": {"deep": [[[[[[1]]]]]]}},
+        {"detail": {"wide": list(range(1000))}},
+        {"detail": {"bad": float("nan")}},
+        {"unit": "x" * 100},
+        {"name": "not a name"},
+        {"surprise": 1},
+    ],
+)
+def test_a_wrong_metric_is_refused(change):
+    with pytest.raises(EventError):
+        encode({"type": "metric", **METRIC, **change})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"not json\n",
+        b"[1]\n",
+        b'"progress"\n',
+        b'{"type": ["log"]}\n',
+        b'{"type": "exec", "text": "rm"}\n',
+        b'{"type": "log"}\n',
+        b'{"type": "log", "text": "\\u0000"}\n',
+        b'{"type": "log", "text": "\\ud800"}\n',
+        b'{"type": "progress", "fraction": NaN, "step": "x"}\n',
+        b'{"type": "progress", "fraction": 1e999, "step": "x"}\n',
+        b'{"type": "failure", "kind": "sabotage", "message": "x"}\n',
+        b'{"type": "trace", "t": 1, "gpu": -1}\n',
+        b"[" * 60_000 + b"\n",
+        b'{"type": "log", "text": "' + b"x" * LINE_LIMIT + b'"}\n',
+    ],
+)
+def test_a_hostile_line_is_refused(line):
+    with pytest.raises(EventError):
+        decode(line)
+
+
+def test_a_line_is_never_longer_than_the_limit():
+    text = "é" * (LINE_LIMIT // 2)
+    with pytest.raises(EventError, match="bytes; at most 65536 are allowed"):
+        encode({"type": "log", "text": text})
+    assert len(encode({"type": "log", "text": text[:-100]})) <= LINE_LIMIT
+
+
+def test_lines_are_plain_json():
+    assert json.loads(encode({"type": "log", "text": "two\nlines"})) == {"type": "log", "text": "two\nlines"}
+    assert encode({"type": "log", "text": "two\nlines"}).count(b"\n") == 1
