@@ -1,4 +1,4 @@
-"""The bibliographic facts of one paper as plain data: what intake reads, identity compares and moderation writes."""
+"""The bibliographic facts of a paper as plain data: intake reads, identity compares, moderation writes."""
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
@@ -25,7 +25,7 @@ COLUMNS = (
 
 @dataclass
 class Facts:
-    """Text is plain Unicode, without LaTeX. Identifiers are [scheme, value], normalised; techniques are slugs."""
+    """Text is plain Unicode without LaTeX; identifiers are [scheme, value], normalised; techniques slugs."""
 
     key: str = ""
     kind: str = "misc"

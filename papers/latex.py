@@ -1,6 +1,6 @@
 """LaTeX in bibliographies: to plain Unicode text and back, in one pass and without recursion.
 
-`plain(escape(text)) == text` for every text whose white space is single spaces and whose accents are composed.
+`plain(escape(text)) == text` for every text with single spaces and composed accents.
 """
 
 import re
@@ -62,13 +62,13 @@ _SYMBOLS = {
     **{name: name for name in ("LaTeX", "TeX", "BibTeX")},
     **{name: name for name in ("log", "exp", "min", "max", "sin", "cos", "tanh", "argmax", "argmin")},
 }
-_FONTS = set(
-    "rm it bf sc tt em sf sl cal textrm textit textbf textsc texttt textsf textsl textup textmd emph underline "
-    "mathrm mathit mathbf mathsf mathtt mathcal mathbb mathfrak mathscr boldsymbol bm ensuremath text mbox hbox "
-    "operatorname url href path protect relax left right displaystyle bfseries itshape scshape upshape ttfamily "
-    "small large Large normalfont textnormal uppercase lowercase MakeUppercase nolinkurl hskip noopsort".split()
+_FONTS = frozenset(
+    "rm it bf sc tt em sf sl cal textrm textit textbf textsc texttt textsf textsl textup textmd emph "  # noqa: SIM905
+    "mathrm mathit mathbf mathsf mathtt mathcal mathbb mathfrak mathscr boldsymbol bm ensuremath text mbox "
+    "url href path protect relax left right displaystyle bfseries itshape scshape upshape ttfamily "
+    "small large Large normalfont textnormal uppercase lowercase MakeUppercase underline operatorname".split()
 )
-_PUNCTUATION = {"\\": " ", " ": " ", ",": " ", ";": " ", ":": " ", "-": "", "/": "", "!": "", "(": "", ")": ""}
+_PUNCTUATION = {"\\": " ", " ": " ", ",": " ", ";": " ", ":": " "} | dict.fromkeys("-/!()", "")
 _LIGATURES = {"---": "—", "--": "–", "``": "“", "''": "”"}
 _TOKEN = re.compile(r"\\([A-Za-z]+)[ \t\n]*(\{)?|\\(.)|(---|--|``|'')|([^\\{}$~`'-]+)|(.)", re.DOTALL)
 _PLAIN = re.compile(r"[^\\{}$~`'-]*")
@@ -76,7 +76,7 @@ _MACROS = get_default_latex_context_db()
 
 
 def plain(latex: str) -> str:
-    """Plain text of a BibTeX value. Grouping braces and math signs go; an unknown command leaves its argument."""
+    """Plain text of a BibTeX value. Braces and math signs go; an unknown command leaves its argument."""
     if _PLAIN.fullmatch(latex):
         return squeeze(latex)
     literal_dollar = len(re.findall(r"(?<!\\)\$", latex)) % 2 == 1
@@ -131,7 +131,7 @@ def _accented(command: str, base: str) -> str:
 
 
 def escape(text: str) -> str:
-    """A value for between braces. Accents become commands; letters that LaTeX has no command for stay UTF-8."""
+    """A value for between braces. Accents become commands; letters without one stay UTF-8."""
     return "".join(
         _escaped(character) + ("{}" if following and _would_join(character, following) else "")
         for character, following in zip_longest(text, text[1:])
@@ -158,16 +158,12 @@ def _escaped(character: str) -> str:
 
 def protected(title: str) -> str:
     """An escaped title in which words with inner capitals are braced, so that no style lowers them."""
-    return " ".join(
-        f"{{{escape(word)}}}" if any(c.isupper() for c in word[1:]) else escape(word) for word in title.split(" ")
-    )
+    words = [(escape(word), any(c.isupper() for c in word[1:])) for word in title.split(" ")]
+    return " ".join(f"{{{word}}}" if capitals else word for word, capitals in words)
 
 
 def squeeze(text: str) -> str:
     """White space and control characters become single spaces; accents are composed."""
-    cleaned = "".join(" " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in text) if _odd(text) else text
-    return unicodedata.normalize("NFC", " ".join(cleaned.split()))
-
-
-def _odd(text: str) -> bool:
-    return not text.isascii() or any(c < " " or c == "\x7f" for c in text)
+    if not text.isprintable():
+        text = "".join(" " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in text)
+    return unicodedata.normalize("NFC", " ".join(text.split()))

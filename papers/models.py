@@ -43,7 +43,10 @@ class Paper(models.Model):
     key = models.SlugField(max_length=80, unique=True, help_text="Its address here and its BibTeX key")
     title = models.TextField()
     title_key = models.CharField(
-        max_length=200, db_index=True, editable=False, help_text="identity.title_key(title): how twins are found"
+        max_length=200,
+        db_index=True,
+        editable=False,
+        help_text="identity.title_key(title): how twins are found",
     )
     authors = models.TextField(blank=True, help_text='"Last, First and Last, First", as in BibTeX')
     authors_complete = models.BooleanField(default=True)
@@ -56,9 +59,13 @@ class Paper(models.Model):
     code_url = models.URLField(max_length=500, blank=True)
     techniques = models.ManyToManyField(Technique, related_name="papers")
     origin = models.CharField(max_length=10, choices=Origin, default=Origin.COMMUNITY)
-    verified = models.BooleanField(default=True, help_text="Its facts were seen in a source, not only recalled")
+    verified = models.BooleanField(
+        default=True, help_text="Its facts were seen in a source, not only recalled"
+    )
     sources = models.JSONField(default=list, blank=True)
-    details = models.JSONField(default=dict, blank=True, help_text="Other BibTeX fields: pages, volume, primaryclass ...")
+    details = models.JSONField(
+        default=dict, blank=True, help_text="Other BibTeX fields: pages, volume, primaryclass ..."
+    )
     added = models.DateTimeField(auto_now_add=True)
     changed = models.DateTimeField(auto_now=True)
     search = models.GeneratedField(
@@ -80,8 +87,12 @@ class Paper(models.Model):
         constraints = [
             models.CheckConstraint(condition=~Q(title=""), name="paper_has_title"),
             models.CheckConstraint(condition=Q(year__range=(1900, 2100)), name="paper_year_plausible"),
-            models.CheckConstraint(condition=Q(month__isnull=True) | Q(month__range=(1, 12)), name="paper_month"),
-            models.CheckConstraint(condition=Q(origin__in=["curated", "community"]), name="paper_origin_known"),
+            models.CheckConstraint(
+                condition=Q(month__isnull=True) | Q(month__range=(1, 12)), name="paper_month"
+            ),
+            models.CheckConstraint(
+                condition=Q(origin__in=["curated", "community"]), name="paper_origin_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -117,7 +128,8 @@ class Identifier(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["scheme", "value"], name="identifier_names_one_paper"),
             models.CheckConstraint(
-                condition=Q(scheme__in=["arxiv", "doi", "openreview", "acl", "url"]), name="identifier_scheme_known"
+                condition=Q(scheme__in=["arxiv", "doi", "openreview", "acl", "url"]),
+                name="identifier_scheme_known",
             ),
         ]
 
@@ -152,18 +164,24 @@ class Claim(models.Model):
         COMMUNITY = "community"
 
     paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="claims")
-    slug = models.SlugField(max_length=60, help_text="Its name within the paper: the metric, numbered when repeated")
+    slug = models.SlugField(
+        max_length=60, help_text="Its name within the paper: the metric, numbered when repeated"
+    )
     metric = models.CharField(max_length=40)
     kind = models.CharField(max_length=10, choices=Kind)
     value = models.FloatField()
     low = models.FloatField()
     high = models.FloatField()
-    range_printed = models.BooleanField(help_text="The paper itself prints the range; else an editor chose it")
+    range_printed = models.BooleanField(
+        help_text="The paper itself prints the range; else an editor chose it"
+    )
     unit = models.CharField(max_length=120)
     better = models.CharField(max_length=10, choices=Better)
     baseline = models.CharField(max_length=300, blank=True)
     setting = models.CharField(max_length=500, blank=True)
-    locator = models.CharField(max_length=300, help_text="Where the paper says so: a table, a figure, a section")
+    locator = models.CharField(
+        max_length=300, help_text="Where the paper says so: a table, a figure, a section"
+    )
     verified = models.BooleanField(help_text="The number was seen in a copy of the paper, not only recalled")
     source_kind = models.CharField(max_length=30, blank=True)
     provenance = models.CharField(max_length=10, choices=Provenance, default=Provenance.COMMUNITY)
@@ -173,9 +191,13 @@ class Claim(models.Model):
         ordering = ["paper_id", "position"]
         constraints = [
             models.UniqueConstraint(fields=["paper", "slug"], name="claim_named_once_per_paper"),
-            models.CheckConstraint(condition=Q(low__lte=F("value"), high__gte=F("value")), name="claim_within_its_range"),
+            models.CheckConstraint(
+                condition=Q(low__lte=F("value"), high__gte=F("value")), name="claim_within_its_range"
+            ),
             models.CheckConstraint(condition=Q(kind__in=["ratio", "absolute"]), name="claim_kind_known"),
-            models.CheckConstraint(condition=Q(better__in=["higher", "lower", "either"]), name="claim_better_known"),
+            models.CheckConstraint(
+                condition=Q(better__in=["higher", "lower", "either"]), name="claim_better_known"
+            ),
             models.CheckConstraint(condition=~Q(locator=""), name="claim_has_locator"),
         ]
 
@@ -231,26 +253,37 @@ class Entry(models.Model):
     reason = models.TextField(blank=True, help_text="Why it is invalid, or by what it was recognised")
     decision = models.CharField(max_length=10, choices=Decision, default=Decision.PENDING)
     decision_reason = models.TextField(blank=True)
-    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     decided = models.DateTimeField(null=True)
     paper = models.ForeignKey(
-        Paper, null=True, on_delete=models.SET_NULL, related_name="entries", help_text="The match, or what it became"
+        Paper,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="entries",
+        help_text="The match, or what it became",
     )
 
     class Meta:
         ordering = ["submission_id", "position"]
         constraints = [
             models.UniqueConstraint(fields=["submission", "position"], name="entry_position_once"),
-            models.CheckConstraint(condition=Q(found__in=["new", "known", "invalid"]), name="entry_found_known"),
             models.CheckConstraint(
-                condition=Q(decision__in=["pending", "accepted", "merged", "rejected"]), name="entry_decision_known"
+                condition=Q(found__in=["new", "known", "invalid"]), name="entry_found_known"
             ),
             models.CheckConstraint(
-                condition=Q(decision="pending", decided__isnull=True) | (~Q(decision="pending") & Q(decided__isnull=False)),
+                condition=Q(decision__in=["pending", "accepted", "merged", "rejected"]),
+                name="entry_decision_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(decision="pending", decided__isnull=True)
+                | (~Q(decision="pending") & Q(decided__isnull=False)),
                 name="entry_decided_iff_not_pending",
             ),
             models.CheckConstraint(
-                condition=~Q(found="invalid", decision__in=["accepted", "merged"]), name="entry_invalid_never_accepted"
+                condition=~Q(found="invalid", decision__in=["accepted", "merged"]),
+                name="entry_invalid_never_accepted",
             ),
             models.CheckConstraint(
                 condition=~Q(decision="rejected", decision_reason=""), name="entry_rejected_with_reason"
@@ -265,7 +298,9 @@ class Change(models.Model):
     """One public line of history: who changed what, when, why, and what was there before."""
 
     paper = models.ForeignKey(Paper, null=True, on_delete=models.SET_NULL, related_name="changes")
-    subject = models.CharField(max_length=200, help_text='"paper dao2022flashattention", "claim <key>/speedup_x"')
+    subject = models.CharField(
+        max_length=200, help_text='"paper dao2022flashattention", "claim <key>/speedup_x"'
+    )
     action = models.CharField(max_length=20)
     who = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     when = models.DateTimeField(auto_now_add=True)

@@ -2,9 +2,7 @@
 
 from typing import Self
 
-from django.contrib.postgres.search import SearchQuery, SearchRank
 from django.db import models
-from django.db.models import F
 
 
 class PaperQuerySet(models.QuerySet):

@@ -1,0 +1,256 @@
+"""BibTeX in and out. Reading never fails: every block comes back, read or with what is wrong with it.
+
+bibtexparser splits the text; values, @string and crossref are resolved here, so that faults keep their lines.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from bibtexparser import model
+from bibtexparser.splitter import Splitter
+
+from papers import identifiers, latex, names
+from papers.bibtex_values import evaluate
+from papers.facts import Facts
+from papers.models import Paper
+
+# It logs each broken block; here a broken block is an answer for the person who sent it.
+logging.getLogger("bibtexparser.splitter").disabled = True
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+VENUE_FIELDS = {
+    "article": "journal",
+    "inproceedings": "booktitle",
+    "incollection": "booktitle",
+    "phdthesis": "school",
+    "mastersthesis": "school",
+    "techreport": "institution",
+}
+# What a child takes from the volume that its crossref names.
+INHERITED = ("year", "date", "month", "editor", "publisher", "series", "volume", "address", "organization")
+_FIELD_OUTSIDE = re.compile(r"[\w-]+\s*=\s*[{\"\w]")
+_ENTRY_OUTSIDE = re.compile(r"^[ \t]*@?[ \t]*[A-Za-z]+\s*[{(]\s*[^\s,{}()=]*\s*,", re.MULTILINE)
+
+
+@dataclass
+class Block:
+    """One block of a BibTeX text, from `line` (counted from 1) on.
+
+    kind: "entry" | "failed" | "string" | "preamble" | "comment". Entries have `fields` (lower-case names,
+    values without delimiters, LaTeX as it stands) and `lines` (where each field is). `error` is a sentence.
+    """
+
+    kind: str
+    line: int
+    raw: str
+    type: str = ""
+    key: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+def read(text: str) -> list[Block]:
+    """Every block of the text, in order."""
+    parsed = Splitter(text.replace("\r\n", "\n").replace("\r", "\n")).split().blocks
+    parsed = [_without_duplicate_mark(block) for block in parsed]
+    macros = _macros(parsed)
+    blocks: list[Block] = []
+    for found in parsed:
+        if isinstance(found, model.ImplicitComment):
+            _read_stray_text(found, blocks)
+        else:
+            blocks.append(_read_block(found, macros))
+    _inherit(blocks)
+    _report_same_keys(blocks)
+    return blocks
+
+
+def write(papers: Iterable[Paper | Facts]) -> Iterator[str]:
+    """One complete entry each. Reading what this wrote and writing it again gives the same text."""
+    return (entry(paper) for paper in papers)
+
+
+def entry(paper: Paper | Facts) -> str:
+    """`@kind{key, ...}` and a newline, every field LaTeX-safe."""
+    facts = Facts.of(paper) if isinstance(paper, Paper) else paper
+    lines = [f"  {name} = {value},\n" for name, value in _fields(facts)]
+    return f"@{facts.kind}{{{facts.key},\n{''.join(lines)}}}\n"
+
+
+def _fields(facts: Facts) -> Iterator[tuple[str, str]]:
+    yield "title", f"{{{latex.protected(facts.title)}}}"
+    if author := names.write(facts.authors, facts.authors_complete):
+        yield "author", f"{{{author}}}"
+    yield "year", f"{{{facts.year}}}"
+    if facts.month:
+        yield "month", MONTHS[facts.month - 1]
+    for name, value in _texts(facts):
+        if value:
+            yield name, f"{{{latex.escape(value)}}}"
+    # Verbatim: biblatex and \\url want no LaTeX in these.
+    for name, value in _addresses(facts):
+        yield name, f"{{{value}}}"
+
+
+def _texts(facts: Facts) -> Iterator[tuple[str, str]]:
+    if not _venue_is_arxiv(facts):
+        yield VENUE_FIELDS.get(facts.kind, "howpublished"), facts.venue
+    yield from sorted(facts.details.items())
+    yield "abstract", facts.abstract
+    yield "keywords", ", ".join(facts.techniques)
+    yield "spectrum-verified", "" if facts.verified else "no"
+    yield "spectrum-sources", "; ".join(facts.sources)
+
+
+def _addresses(facts: Facts) -> Iterator[tuple[str, str]]:
+    ids = sorted(facts.identifiers)
+    main = dict(reversed(ids))  # the first of each scheme
+    if "doi" in main:
+        yield "doi", main["doi"]
+    if "arxiv" in main:
+        yield "eprint", main["arxiv"]
+        yield "archivePrefix", "arXiv"
+    if others := [f"{s}:{v}" for s, v in ids if s not in {"doi", "arxiv"} or v != main[s]]:
+        yield "spectrum-ids", " ".join(others)
+    if url := facts.url or main_link(facts):
+        yield "url", url
+    if facts.code_url:
+        yield "code", facts.code_url
+
+
+def main_link(facts: Facts) -> str:
+    """The address of a paper that has none of its own: that of its best identifier."""
+    ids = dict(sorted(facts.identifiers, reverse=True))
+    best = [scheme for scheme in ("arxiv", "openreview", "acl", "doi", "url") if scheme in ids]
+    return identifiers.link(best[0], ids[best[0]]) if best else ""
+
+
+def _venue_is_arxiv(facts: Facts) -> bool:
+    """Then eprint and archiveprefix say it all."""
+    return facts.venue == "arXiv" and facts.kind == "misc" and any(s == "arxiv" for s, _ in facts.identifiers)
+
+
+def _without_duplicate_mark(block: model.Block) -> model.Block:
+    """bibtexparser wraps blocks whose key or field occurred before; nothing is wrong with their text."""
+    while isinstance(block, (model.DuplicateBlockKeyBlock, model.DuplicateFieldKeyBlock)):
+        block = block.ignore_error_block
+    return block
+
+
+def _macros(parsed: list[model.Block]) -> dict[str, str]:
+    macros = {month: month for month in MONTHS}
+    for block in parsed:
+        if isinstance(block, model.String):
+            try:
+                macros[block.key.lower()] = evaluate(block.value, macros, [])
+            except ValueError:
+                continue  # the block itself reports it
+    return macros
+
+
+def _read_block(found: model.Block, macros: dict[str, str]) -> Block:
+    line = (found.start_line or 0) + 1
+    if isinstance(found, model.Entry):
+        return _read_entry(found, line, macros)
+    if isinstance(found, model.ParsingFailedBlock):
+        return Block("failed", line, found.raw, error=_explain(found, line))
+    if isinstance(found, model.String):
+        return _read_string(found, line, macros)
+    return Block("preamble" if isinstance(found, model.Preamble) else "comment", line, found.raw)
+
+
+def _read_string(found: model.String, line: int, macros: dict[str, str]) -> Block:
+    try:
+        evaluate(found.value, macros, [])
+    except ValueError as error:
+        return Block("failed", line, found.raw, error=f"line {line}: @string {found.key}: {error}.")
+    return Block("string", line, found.raw, key=found.key)
+
+
+def _read_entry(found: model.Entry, line: int, macros: dict[str, str]) -> Block:
+    block = Block("entry", line, found.raw, type=found.entry_type.lower(), key=found.key)
+    for item in found.fields:
+        name, at = item.key.lower(), (item.start_line or 0) + 1
+        unknown: list[str] = []
+        try:
+            value = evaluate(item.value, macros, unknown)
+        except ValueError as error:
+            block.kind, block.error = "failed", f"line {at}: {name}: {error}."
+            return block
+        block.notes += [f"line {at}: {name}: no @string defines {word}; kept as it is." for word in unknown]
+        if name in block.fields:
+            kept = f"line {block.lines[name]} is kept, “{value[:60]}” is not"
+            block.notes.append(f"line {at}: {name} is given twice; that of {kept}.")
+            continue
+        block.fields[name], block.lines[name] = value, at
+    return block
+
+
+def _explain(failed: model.ParsingFailedBlock, line: int) -> str:
+    """A sentence on a block that bibtexparser gave up, with the line where it did."""
+    reason = str(getattr(failed.error, "abort_reason", failed.error))
+    where = line + failed.raw.count("\n")
+    opening = failed.raw.split("\n")[0][:60].strip()
+    if "end of file" in reason:
+        return f"line {line}: “{opening}” is never closed; add the missing brace or quote."
+    if "block start" in reason:
+        return f"line {line}: “{opening}” is not closed before the next entry; add the brace or quote."
+    if "comma after entry key" in reason:
+        return f"line {where}: a comma must follow the key of “{opening}”."
+    return (
+        f"line {where}: expected a field, name = {{value}}; look for a missing or doubled comma, brace or =."
+    )
+
+
+def _read_stray_text(found: model.ImplicitComment, blocks: list[Block]) -> None:
+    """Text between blocks is a comment, unless it is the rest of a broken entry or an entry without its @."""
+    line, text = (found.start_line or 0) + 1, found.raw
+    before = blocks[-1] if blocks else None
+    if before and before.kind == "failed":
+        before.raw += "\n" + text
+        return
+    starts = [match.start() for match in _ENTRY_OUTSIDE.finditer(text)]
+    head = text[: starts[0]] if starts else text
+    if before and before.kind == "entry" and _FIELD_OUTSIDE.search(head):
+        before.kind, before.raw = "failed", f"{before.raw}\n{head}"
+        before.error = f"line {line}: the entry ends before this line; take away the brace too many."
+    elif head.strip():
+        blocks.append(Block("comment", line, head))
+    for start, end in zip(starts, [*starts, len(text)][1:], strict=True):
+        at = line + text.count("\n", 0, start)
+        error = f"line {at}: this looks like an entry, but does not begin like @article{{key,."
+        blocks.append(Block("failed", at, text[start:end].strip(), error=error))
+
+
+def _inherit(blocks: list[Block]) -> None:
+    """A crossref gives its volume's fields to an entry that lacks them."""
+    entries = [block for block in blocks if block.kind == "entry"]
+    volumes = {block.key.lower(): block for block in reversed(entries)}
+    own = {id(block): dict(block.fields) for block in entries}
+    for block in entries:
+        if not (wanted := block.fields.get("crossref")):
+            continue
+        volume = volumes.get(wanted.strip().lower())
+        if volume is None or volume is block:
+            block.notes.append(f"line {block.lines['crossref']}: crossref: no entry {wanted[:60]} here.")
+            continue
+        parent = own[id(volume)]
+        inherited = {name: parent.get(name, "") for name in INHERITED}
+        inherited["booktitle"] = parent.get("booktitle") or parent.get("title", "")
+        for name, value in inherited.items():
+            if value and name not in block.fields:
+                block.fields[name], block.lines[name] = value, block.lines["crossref"]
+
+
+def _report_same_keys(blocks: list[Block]) -> None:
+    first: dict[str, int] = {}
+    for block in blocks:
+        if block.kind == "entry" and block.key:
+            if block.key in first:
+                same = f"also that of line {first[block.key]}"
+                block.notes.append(f"line {block.line}: the key {block.key} is {same}.")
+            first.setdefault(block.key, block.line)
