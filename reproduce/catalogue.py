@@ -5,7 +5,7 @@ import json
 from functools import cache
 
 from papers import identity
-from papers.models import Paper
+from papers.models import Identifier, Paper
 from reproduce.recipes import spec
 from reproduce.recipes.spec import Recipe
 
@@ -40,6 +40,15 @@ def fingerprint(digest: str, preset: str, parameters: dict[str, object]) -> str:
     """SHA-256 that two requests share exactly when they ask the same question of the same code."""
     asked = json.dumps([digest, preset, parameters], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def papers() -> dict[str, Paper]:
+    """Each recipe's paper by the recipe's slug, in one query; recipes without one are left out."""
+    names = {recipe.slug: tuple(_normal(recipe).split(":", 1)) for recipe in recipes()}
+    values = [value for _, value in names.values()]
+    found = Identifier.objects.filter(value__in=values).select_related("paper")
+    known = {(item.scheme, item.value): item.paper for item in found}
+    return {slug: known[name] for slug, name in names.items() if name in known}
 
 
 def _normal(recipe: Recipe) -> str:

@@ -5,6 +5,7 @@ Only this module decides how an attempt ended; lifecycle.py decides whether that
 
 import json
 import logging
+import shlex
 import shutil
 import sys
 import threading
@@ -59,12 +60,20 @@ def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: t
 
 
 def command(run: Run, folder: Path) -> list[str]:
-    """The very command that anyone may type to run this recipe."""
-    given = json.dumps(run.parameters)
-    return [
-        *[sys.executable, "-m", "reproduce.recipes", "run", run.recipe],
-        *["--preset", run.preset, "--params", given, "--device", run.device, "--out", str(folder)],
-    ]
+    """The command line of a run: what its worker executes."""
+    where = ["--device", run.device, "--out", str(folder)]
+    return [sys.executable, "-m", "reproduce.recipes", "run", run.recipe, *_asked(run), *where]
+
+
+def typed(run: Run) -> str:
+    """The same as a line that anyone may type to run it again on a machine of their own."""
+    return shlex.join(
+        ["python", "-m", "reproduce.recipes", "run", run.recipe, *_asked(run), "--out", "results"]
+    )
+
+
+def _asked(run: Run) -> list[str]:
+    return ["--preset", run.preset, "--params", json.dumps(run.parameters)]
 
 
 def supervise(child: Child, run: Run, lease: Lease, stopping: threading.Event) -> str | Failure:

@@ -1,0 +1,215 @@
+"""Pages of the pool: recipes and the form that asks for a run, runs as they live, and the workers."""
+
+from datetime import timedelta
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Count, Prefetch
+from django.db.models.functions import Now
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.html import escape
+from django.views.decorators.http import require_POST, require_safe
+
+from explorer.charts import draw_series
+from explorer.throttle import limited
+from reproduce import bundles, catalogue, demand, execution, lifecycle, pool
+from reproduce.models import Measurement, Run, Worker
+from reproduce.recipes.spec import PRESETS
+
+PAGE = 50
+LATELY = timedelta(days=1)
+OPERATORS = "operators"
+
+
+@require_safe
+def recipes(request):
+    """Every recipe with its paper and what it has measured so far."""
+    counts = dict(Run.objects.filter(status="done").order_by().values_list("recipe").annotate(Count("pk")))
+    papers = catalogue.papers()
+    rows = [
+        {"recipe": recipe, "paper": papers.get(recipe.slug), "runs": counts.get(recipe.slug, 0)}
+        for recipe in catalogue.recipes()
+    ]
+    return render(request, "recipes/list.html", {"rows": rows})
+
+
+@require_safe
+def recipe(request, slug):
+    """What a recipe measures and how; the form that asks for a run."""
+    return _recipe_page(request, _recipe_or_404(slug), request.GET.get("preset", "full"), {}, {})
+
+
+@require_POST
+@login_required
+@limited("run", 30, 3600)
+def request_run(request, slug):
+    """Queue a run as asked, or show the one that already answers; errors keep all that was typed."""
+    recipe = _recipe_or_404(slug)
+    preset = request.POST.get("preset", "")
+    typed = {p.name: request.POST[p.name] for p in recipe.schema if p.name in request.POST}
+    fresh = "fresh" in request.POST
+    try:
+        run, new = demand.request_run(slug, preset=preset, typed=typed, who=request.user, fresh=fresh)
+    except demand.Refused as refused:
+        return _recipe_page(request, recipe, preset, typed, refused.errors, status=400)
+    if not new:
+        messages.info(request, "The same question already has this run; tick “repeat” to measure afresh.")
+    return redirect(run)
+
+
+@require_safe
+def runs(request):
+    """Every run, newest first, by recipe and by state."""
+    chosen = Run.objects.select_related("paper", "requested_by").defer(*HEAVY)
+    recipe, status = request.GET.get("recipe", ""), request.GET.get("status", "")
+    if recipe:
+        chosen = chosen.filter(recipe=recipe)
+    if status:
+        chosen = chosen.filter(status=status)
+    headline = Measurement.objects.filter(headline=True).select_related("claim")
+    chosen = chosen.prefetch_related(Prefetch("measurements", headline, to_attr="headlines"))
+    page = Paginator(chosen, PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "recipe": recipe, "status": status, "statuses": Run.Status.values}
+    return render(request, "runs/list.html", {**context, "recipes": catalogue.recipes()})
+
+
+@require_safe
+def run(request, pk):
+    """One run: live while it lasts, its evidence afterwards. Reloading does what the live parts do."""
+    found = _run_or_404(pk)
+    log, offset = lifecycle.log_after(found)
+    charts = [draw_series(series) for series in found.series]
+    extra = {"log": log, "log_offset": offset, "charts": charts, "command": execution.typed(found)}
+    return render(request, "runs/page.html", _live(request, found) | extra)
+
+
+@require_safe
+def run_live(request, pk):
+    """The part of a run's page that changes while it runs; once it has ended, the whole page is due."""
+    found = _run_or_404(pk)
+    response = render(request, "runs/_live.html", _live(request, found))
+    if found.is_final:
+        response["HX-Refresh"] = "true"
+    return response
+
+
+@require_safe
+def run_log(request, pk):
+    """What was added to the log since ?after=BYTES of ?attempt=N; all of it when a new attempt began."""
+    found = _run_or_404(pk)
+    same = request.GET.get("attempt") == str(found.attempt)
+    after = request.GET.get("after", "")
+    start = int(after) if same and after.isdecimal() and len(after) < 12 else 0
+    text, offset = lifecycle.log_after(found, start)
+    if not request.htmx:
+        return HttpResponse(text, content_type="text/plain; charset=utf-8")
+    response = render(request, "runs/_log_poll.html", {"run": found, "log_offset": offset, "swap": True})
+    response.content = escape(text).encode() + response.content
+    if not same:
+        response["HX-Reswap"] = "innerHTML"
+    return response
+
+
+@require_safe
+def bundle(request, pk):
+    """The bundle as the recipe wrote it: report, environment, raw samples and log in one file."""
+    found = _run_or_404(pk)
+    raw = bundles.unpack(found)
+    if raw is None:
+        raise Http404("This run has no bundle: it has not finished, or it failed before writing one.")
+    response = HttpResponse(raw, content_type="application/json")
+    response["Content-Disposition"] = f'attachment; filename="{found.recipe}-run-{found.pk}.json"'
+    return response
+
+
+@require_POST
+@login_required
+def cancel(request, pk):
+    """Cancel a run: its owner's and the operators' right."""
+    found = _run_or_404(pk)
+    if not _may_cancel(request.user, found):
+        return render(
+            request,
+            "403.html",
+            {"reason": "Only who asked for a run, or an operator, may cancel it."},
+            status=403,
+        )
+    if lifecycle.request_cancel(found, who=request.user.get_username()):
+        messages.success(request, "Cancelled. A running process is ended within seconds.")
+    else:
+        messages.info(request, "This run had already ended.")
+    return redirect(found)
+
+
+@require_safe
+def workers(request):
+    """Who is alive, with which GPUs, doing what; and who has left within a day."""
+    doing = Prefetch("runs", Run.objects.filter(status="running").defer(*HEAVY), to_attr="doing")
+    alive = pool.alive_workers().prefetch_related(doing)
+    gone = Worker.objects.exclude(pk__in=alive.values("pk")).filter(seen__gt=Now() - LATELY).order_by("-seen")
+    waiting = Run.objects.filter(status="queued").order_by().values("device").annotate(runs=Count("pk"))
+    return render(request, "workers/list.html", {"alive": alive, "gone": gone[:20], "waiting": waiting})
+
+
+HEAVY = ("bundle", "trace", "series", "environment", "guards")
+
+
+def _recipe_or_404(slug):
+    found = catalogue.recipe(slug)
+    if found is None:
+        raise Http404(f"There is no recipe {slug}. All of them are listed at /recipes.")
+    return found
+
+
+def _run_or_404(pk):
+    return get_object_or_404(
+        Run.objects.select_related("paper", "requested_by", "worker").defer("bundle"), pk=pk
+    )
+
+
+def _recipe_page(request, recipe, preset, typed, errors, status=200):
+    preset = preset if preset in PRESETS else "full"
+    fields = [
+        {
+            "parameter": parameter,
+            "value": typed.get(parameter.name, parameter.default(preset)),
+            "error": errors.get(parameter.name),
+        }
+        for parameter in recipe.schema
+    ]
+    device = catalogue.device_of(preset)
+    paper = catalogue.paper_of(recipe)
+    context = {
+        "recipe": recipe,
+        "paper": paper,
+        "claims": {claim.slug: claim for claim in paper.claims.all()} if paper else {},
+        "preset": preset,
+        "presets": PRESETS,
+        "device": device,
+        "fields": fields,
+        "errors": [text for name, text in errors.items() if name not in {p.name for p in recipe.schema}],
+        "served": pool.can_serve(device),
+        "quota": demand.quota(request.user) if request.user.is_authenticated else None,
+        "runs": Run.objects.filter(recipe=recipe.slug).select_related("requested_by").defer(*HEAVY)[:10],
+    }
+    return render(request, "recipes/page.html", context, status=status)
+
+
+def _live(request, run):
+    return {
+        "run": run,
+        "position": pool.queue_position(run),
+        "estimate": pool.estimate_s(run),
+        "served": run.is_final or pool.can_serve(run.device),
+        "measurements": run.measurements.select_related("claim"),
+        "events": run.events.all(),
+        "may_cancel": not run.is_final and _may_cancel(request.user, run),
+    }
+
+
+def _may_cancel(user, run):
+    if not user.is_authenticated:
+        return False
+    return user.is_superuser or user == run.requested_by or user.groups.filter(name=OPERATORS).exists()
