@@ -20,7 +20,6 @@ from reproduce.recipes.spec import PRESETS
 
 PAGE = 50
 LATELY = timedelta(days=1)
-OPERATORS = "operators"
 
 
 @require_safe
@@ -62,7 +61,7 @@ def request_run(request, slug):
 @require_safe
 def runs(request):
     """Every run, newest first, by recipe and by state."""
-    chosen = Run.objects.select_related("paper", "requested_by").defer(*HEAVY)
+    chosen = Run.objects.select_related("paper", "requested_by").defer(*Run.HEAVY)
     recipe, status = request.GET.get("recipe", ""), request.GET.get("status", "")
     if recipe:
         chosen = chosen.filter(recipe=recipe)
@@ -129,7 +128,7 @@ def bundle(request, pk):
 def cancel(request, pk):
     """Cancel a run: its owner's and the operators' right."""
     found = _run_or_404(pk)
-    if not _may_cancel(request.user, found):
+    if not demand.may_cancel(request.user, found):
         return render(
             request,
             "403.html",
@@ -146,14 +145,11 @@ def cancel(request, pk):
 @require_safe
 def workers(request):
     """Who is alive, with which GPUs, doing what; and who has left within a day."""
-    doing = Prefetch("runs", Run.objects.filter(status="running").defer(*HEAVY), to_attr="doing")
+    doing = Prefetch("runs", Run.objects.filter(status="running").defer(*Run.HEAVY), to_attr="doing")
     alive = pool.alive_workers().prefetch_related(doing)
     gone = Worker.objects.exclude(pk__in=alive.values("pk")).filter(seen__gt=Now() - LATELY).order_by("-seen")
     waiting = Run.objects.filter(status="queued").order_by().values("device").annotate(runs=Count("pk"))
     return render(request, "workers/list.html", {"alive": alive, "gone": gone[:20], "waiting": waiting})
-
-
-HEAVY = ("bundle", "trace", "series", "environment", "guards")
 
 
 def _recipe_or_404(slug):
@@ -192,7 +188,7 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
         "errors": [text for name, text in errors.items() if name not in {p.name for p in recipe.schema}],
         "served": pool.can_serve(device),
         "quota": demand.quota(request.user) if request.user.is_authenticated else None,
-        "runs": Run.objects.filter(recipe=recipe.slug).select_related("requested_by").defer(*HEAVY)[:10],
+        "runs": Run.objects.filter(recipe=recipe.slug).select_related("requested_by").defer(*Run.HEAVY)[:10],
     }
     return render(request, "recipes/page.html", context, status=status)
 
@@ -205,11 +201,5 @@ def _live(request, run):
         "served": run.is_final or pool.can_serve(run.device),
         "measurements": run.measurements.select_related("claim"),
         "events": run.events.all(),
-        "may_cancel": not run.is_final and _may_cancel(request.user, run),
+        "may_cancel": not run.is_final and demand.may_cancel(request.user, run),
     }
-
-
-def _may_cancel(user, run):
-    if not user.is_authenticated:
-        return False
-    return user.is_superuser or user == run.requested_by or user.groups.filter(name=OPERATORS).exists()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Max, Sum
 from django.db.models.functions import Now
@@ -16,6 +16,7 @@ from reproduce.recipes.parameters import ParameterError
 from reproduce.recipes.spec import PRESETS, Recipe
 
 FREE_OF_CHARGE = ("platform", "worker_lost")
+OPERATORS = "operators"
 QUOTA_LOCK = 0x5BEC7203  # pg_advisory_xact_lock(int, int): one user's requests are counted one at a time
 
 
@@ -25,6 +26,10 @@ class Refused(Exception):
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__(" ".join(errors.values()))
         self.errors = dict(errors)
+
+
+class OverQuota(Refused):
+    """Not now: the user has as much in flight, or has used as much, as one may."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,13 @@ def request_run(
     return run, True
 
 
+def may_cancel(user: AbstractUser | AnonymousUser, run: Run) -> bool:
+    """Whoever asked for a run, the operators and superusers may cancel it."""
+    if not user.is_authenticated:
+        return False
+    return user.is_superuser or user == run.requested_by or user.groups.filter(name=OPERATORS).exists()
+
+
 def _check(slug: str, preset: str, typed: Mapping[str, object]) -> tuple[Recipe, dict[str, object]]:
     recipe = catalogue.recipe(slug)
     if recipe is None:
@@ -120,8 +132,8 @@ def _answer(same: object, fresh: bool) -> Run | None:
 def _refuse_beyond_quota(who: AbstractUser, preset: str) -> None:
     now = quota(who)
     if now.in_flight >= now.max_in_flight:
-        raise Refused({"": f"You have {now.in_flight} runs waiting or running; wait for one, or cancel one."})
+        raise OverQuota({"": f"You have {now.in_flight} runs waiting or running; wait for one, or cancel one."})
     if catalogue.device_of(preset) == "cuda" and now.used_s >= now.limit_s:
-        raise Refused(
+        raise OverQuota(
             {"": f"You used {now.used_s:.0f} of {now.limit_s:.0f} GPU-seconds in 24 hours; try again later."}
         )

@@ -52,6 +52,7 @@ class Run(models.Model):
         CONTRIBUTED = "contributed"
 
     FINAL = ("done", "failed", "cancelled")
+    HEAVY = ("bundle", "trace", "series", "environment", "guards")  # lists defer these
 
     recipe = models.SlugField(max_length=60)
     recipe_version = models.PositiveIntegerField()
