@@ -30,8 +30,8 @@ VENUE_FIELDS = {
 }
 # What a child takes from the volume that its crossref names.
 INHERITED = ("year", "date", "month", "editor", "publisher", "series", "volume", "address", "organization")
-_FIELD_OUTSIDE = re.compile(r"[\w-]+\s*=\s*[{\"\w]")
-_ENTRY_OUTSIDE = re.compile(r"^[ \t]*@?[ \t]*[A-Za-z]+\s*[{(]\s*[^\s,{}()=]*\s*,", re.MULTILINE)
+_FIELD_OUTSIDE = re.compile(r"(?<![\w-])[\w-]+\s*=\s*[{\"\w]")
+_ENTRY_OUTSIDE = re.compile(r"^[ \t]*(?:@[ \t]*)?[A-Za-z]+\s*[{(]\s*(?:[^\s,{}()=]+\s*)?,", re.MULTILINE)
 
 
 @dataclass
@@ -220,10 +220,11 @@ def _read_stray_text(found: model.ImplicitComment, blocks: list[Block]) -> None:
         before.error = f"line {line}: the entry ends before this line; take away the brace too many."
     elif head.strip():
         blocks.append(Block("comment", line, head))
+    line += head.count("\n")
     for start, end in zip(starts, [*starts, len(text)][1:], strict=True):
-        at = line + text.count("\n", 0, start)
-        error = f"line {at}: this looks like an entry, but does not begin like @article{{key,."
-        blocks.append(Block("failed", at, text[start:end].strip(), error=error))
+        error = f"line {line}: this looks like an entry, but does not begin like @article{{key,."
+        blocks.append(Block("failed", line, text[start:end].strip(), error=error))
+        line += text.count("\n", start, end)
 
 
 def _inherit(blocks: list[Block]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 
+LONGEST_JOINED = 100_000  # @strings that double one another would fill the memory
 _BRACE = re.compile(r"(?<!\\)[{}]")
 _BRACE_OR_QUOTE = re.compile(r'(?<!\\)[{}"]')
 _BARE_WORD = re.compile(r'[^\s#"{}=,]+')
@@ -12,10 +13,13 @@ def evaluate(value: str, macros: dict[str, str], unknown: list[str]) -> str:
 
     `macros` are the @strings by lower-case name; words that none of them defines are added to `unknown`.
     """
-    parts, position = [], 0
+    parts, position, length = [], 0, 0
     while position < len(value):
         text, position = _operand(value, position, macros, unknown)
         parts.append(text)
+        length += len(text)
+        if len(parts) > 1 and length > LONGEST_JOINED:
+            raise ValueError(f"joined by # it is longer than {LONGEST_JOINED:,} characters")
         position = _skip_space(value, position)
         if position < len(value):
             if value[position] != "#":

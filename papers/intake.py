@@ -4,6 +4,7 @@ An entry is new, already here, or invalid with the line and the remedy; a modera
 """
 
 import codecs
+import re
 from collections.abc import Iterator, Set
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -15,6 +16,7 @@ from papers.reference import Reading, interpret
 
 MAX_BYTES = 5 * 2**20
 MAX_ENTRIES = 10_000
+_BLOCK = re.compile(r"@\w*[ \t]*[{(]")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -55,13 +57,11 @@ def submit(text: str, *, who: AbstractBaseUser | None, filename: str = "", note:
     """Keep the text and one Entry for each reference in it. Raises Refused, and then keeps nothing."""
     _refuse_no_text(text)
     _refuse_too_large(len(text.encode()))
+    _refuse_too_many(sum(1 for _ in _BLOCK.finditer(text)))
     readings = read(text, set(Technique.objects.values_list("slug", flat=True)))
+    _refuse_too_many(len(readings))
     if not readings:
         raise Refused("No BibTeX entry was found; one begins like @article{key, title = {...}, ...}.")
-    if len(readings) > MAX_ENTRIES:
-        raise Refused(
-            f"The text holds {len(readings):,} entries, and {MAX_ENTRIES:,} fit at once; send it in parts."
-        )
     submission = Submission.objects.create(
         submitted_by=who, text=text, filename=filename.replace("\0", "")[-200:], note=note.replace("\0", "")
     )
@@ -112,6 +112,13 @@ def _refuse_too_large(size: int) -> None:
     if size > MAX_BYTES:
         raise Refused(
             f"The text is {size / 2**20:.1f} MB, and at most {MAX_BYTES // 2**20} MB fit; send it in parts."
+        )
+
+
+def _refuse_too_many(entries: int) -> None:
+    if entries > MAX_ENTRIES:
+        raise Refused(
+            f"The text holds {entries:,} entries, and {MAX_ENTRIES:,} fit at once; send it in parts."
         )
 
 

@@ -47,6 +47,7 @@ READ = {
 LONGEST = {"title": 1_000, "author": 60_000, "abstract": 20_000, **dict.fromkeys(VENUES, 300)}
 LONGEST |= dict.fromkeys(("editor", "keywords", "note", "spectrum-ids", "spectrum-sources"), 5_000)
 LONGEST_OTHER = 500
+MOST_NOTES = 20
 _ARXIV_IN_TEXT = re.compile(r"(?:arxiv[:\s]*|abs/)(\d{4}\.\d{4,5}|[a-z-]+/\d{7})", re.IGNORECASE)
 _WEB = re.compile(r'https?://[^\s"<>{}\\^`|]+', re.IGNORECASE)
 
@@ -69,6 +70,8 @@ def interpret(block: Block, techniques: Set[str]) -> Reading:
         reading.faults.append(block.error)
         return reading
     _Interpreter(block, reading, techniques).read()
+    if (more := len(reading.notes) - MOST_NOTES) > 0:
+        reading.notes[MOST_NOTES:] = [f"and {more} more notes."]
     return reading
 
 
@@ -77,6 +80,7 @@ class _Interpreter:
 
     def __init__(self, block: Block, reading: Reading, techniques: Set[str]) -> None:
         self.block, self.reading, self.facts, self.techniques = block, reading, reading.facts, techniques
+        self.overlong: set[str] = set()
 
     def read(self) -> None:
         self.facts.key = self.block.key
@@ -117,11 +121,12 @@ class _Interpreter:
             if name in READ and length > longest:
                 self.fault(name, f"{name} has {length:,} characters; the most that fits is {longest:,}.")
                 self.block.fields[name] = ""
+                self.overlong.add(name)
 
     def _title(self) -> None:
         title, subtitle = self.text("title"), self.text("subtitle")
         self.facts.title = f"{title}: {subtitle}" if title and subtitle else title
-        if not title:
+        if not title and "title" not in self.overlong:
             self.fault("title", "no title; add title = {...}.")
 
     def _authors(self) -> None:
@@ -131,7 +136,7 @@ class _Interpreter:
         except ValueError as error:
             self.fault(name, f"{error}.")
             return
-        if not self.facts.authors and self.facts.authors_complete:
+        if not self.facts.authors and self.facts.authors_complete and name not in self.overlong:
             remedy = "add author = {Last, First and Last, First}, or author = {others} when nobody is named"
             self.fault("author", f"no author; {remedy}.")
 
