@@ -9,9 +9,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -73,18 +74,25 @@ class Stack:
     def processes(self):
         """Every living process of this stack: supervisor, children, servers."""
         servers = [process for engine in embedded.ENGINES for process in embedded.processes(self.var, engine)]
-        own = [] if self.process is None or self.process.poll() is not None else [self.process]
-        return own + leftovers(self.var) + servers
+        return [*self._family(), *leftovers(self.var), *servers]
+
+    def _family(self):
+        """What we started and its descendants: `make` has the supervisor as a child."""
+        if self.process is None or self.process.poll() is not None:
+            return []
+        started = psutil.Process(self.process.pid)
+        return [started, *started.children(recursive=True)]
 
     def kill_everything(self):
         for process in self.processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait()
         wait_until(lambda: self.processes() == [])
 
     def stop(self, signal_number=signal.SIGINT):
-        """Ask it to stop, as Ctrl-C does; its exit status."""
-        self.process.send_signal(signal_number)
+        """Signal it and its group, as Ctrl-C does; its exit status."""
+        os.killpg(self.process.pid, signal_number)
         return self.process.wait(timeout=90)
 
     def admin_password(self):
