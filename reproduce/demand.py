@@ -132,7 +132,9 @@ def _answer(same: object, fresh: bool) -> Run | None:
 def _refuse_beyond_quota(who: AbstractUser, preset: str) -> None:
     now = quota(who)
     if now.in_flight >= now.max_in_flight:
-        raise OverQuota({"": f"You have {now.in_flight} runs waiting or running; wait for one, or cancel one."})
+        raise OverQuota(
+            {"": f"You have {now.in_flight} runs waiting or running; wait for one, or cancel one."}
+        )
     if catalogue.device_of(preset) == "cuda" and now.used_s >= now.limit_s:
         raise OverQuota(
             {"": f"You used {now.used_s:.0f} of {now.limit_s:.0f} GPU-seconds in 24 hours; try again later."}
