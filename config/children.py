@@ -81,7 +81,7 @@ def kill_group(pid):
         os.killpg(pid, signal.SIGKILL)
 
 
-def last_lines(log, count=8):
+def last_lines(log, count=20):
     return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
 
 

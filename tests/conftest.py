@@ -52,7 +52,7 @@ def make_user(name, **fields):
 def ada(db):
     """A moderator."""
     user = make_user("ada")
-    user.groups.get_or_create(name="moderators")
+    user.groups.add(apps.get_model("auth", "Group").objects.get_or_create(name="moderators")[0])
     return user
 
 
