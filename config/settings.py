@@ -198,12 +198,15 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["explorer.strict_json.StrictJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": [
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": {"anon": "120/min", "user": "300/min"},
+    # Whom a throttle counts: without a proxy of ours in front, X-Forwarded-For is whatever the client says.
+    "NUM_PROXIES": 1 if env_bool("BEHIND_PROXY", False) else 0,
     "EXCEPTION_HANDLER": "explorer.api.problem",
 }
 SPECTACULAR_SETTINGS = {
@@ -213,6 +216,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+    "ENUM_NAME_OVERRIDES": {
+        "PaperOrigin": "papers.models.Paper.Origin",
+        "RunOrigin": "reproduce.models.Run.Origin",
+        "Verdict": "reproduce.models.Measurement.Verdict",
+    },
 }
 
 # The pool. A message is only a doorbell, so nothing of Celery's own is kept: no results, no retries.

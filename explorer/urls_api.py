@@ -1,0 +1,30 @@
+"""The addresses under /api/. None ends in a slash; what is not there says so in JSON too."""
+
+from django.urls import path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from explorer import api, api_papers, api_runs, api_submissions
+
+docs = SpectacularSwaggerSplitView.as_view(
+    url_name="api-schema", template_name="api/docs.html", title="The API of Spectrum"
+)
+
+urlpatterns = [
+    path("", docs),
+    path("docs", docs, name="api-docs"),
+    path("schema", SpectacularAPIView.as_view(), name="api-schema"),
+    path("papers", api_papers.papers, name="api-papers"),
+    path("papers/<slug:key>", api_papers.paper, name="api-paper"),
+    path("techniques", api_papers.techniques, name="api-techniques"),
+    path("claims", api_papers.claims, name="api-claims"),
+    path("recipes", api_runs.recipes, name="api-recipes"),
+    path("recipes/<slug:slug>", api_runs.recipe, name="api-recipe"),
+    path("runs", api_runs.runs, name="api-runs"),
+    path("runs/<int:run_id>", api_runs.run, name="api-run"),
+    path("runs/<int:run_id>/log", api_runs.log, name="api-run-log"),
+    path("runs/<int:run_id>/cancel", api_runs.cancel, name="api-run-cancel"),
+    path("runs/<int:run_id>/bundle", api_runs.bundle, name="api-run-bundle"),
+    path("submissions", api_submissions.submissions, name="api-submissions"),
+    path("submissions/<int:submission_id>", api_submissions.submission, name="api-submission"),
+    re_path(r"(?P<rest>.*)", api.no_such_address),
+]
