@@ -1,0 +1,114 @@
+"""Numbers, spans and verdicts as people read them: three significant digits, the metric's own unit."""
+
+from django import template
+from django.utils.html import format_html
+
+from papers.metrics import METRICS
+
+register = template.Library()
+THIN_SPACE, MINUS = "\u202f", "−"
+SUFFIX = {"x": "×", "fraction": f"{THIN_SPACE}%", "%": f"{THIN_SPACE}%"}
+# Shapes as well as words and colours: a verdict must survive a black-and-white print.
+SHAPES = {
+    "reproduced": "●",
+    "same_direction": "◐",
+    "not_reproduced": "○",
+    "inconclusive": "◇",
+    "not_comparable": "≠",
+    "invalid": "✕",
+}
+WORDS = {
+    "reproduced": "reproduced",
+    "same_direction": "same direction",
+    "not_reproduced": "not reproduced",
+    "inconclusive": "inconclusive",
+    "not_comparable": "not comparable",
+    "invalid": "invalid",
+}
+
+
+@register.filter
+def plain(value):
+    """5.7123 -> 5.71, 10000 -> 10 000, 0.0000123 -> 1.23e−5."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e7:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}".replace("-", MINUS)
+    digits = max(0, 2 - int(f"{abs(value):e}".split("e")[1]))
+    text = f"{value:,.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text.replace(",", THIN_SPACE).replace("-", MINUS)
+
+
+@register.filter
+def figure(value, metric):
+    """A value of that metric with its unit: 5.71×, 3 %, 35 MB."""
+    unit = METRICS[metric].unit if metric in METRICS else ""
+    if value is None:
+        return "–"
+    if unit == "fraction":
+        value *= 100
+    return plain(value) + (SUFFIX.get(unit) or (THIN_SPACE + unit if unit else ""))
+
+
+@register.simple_tag
+def interval(row, metric=None):
+    """ "5.6× – 5.8×" of anything with low and high; nothing where both are the value itself."""
+    metric = metric or row.metric
+    if row.low == row.high:
+        return ""
+    return f"{figure(row.low, metric)} – {figure(row.high, metric)}"
+
+
+@register.filter
+def metric_name(slug):
+    return METRICS[slug].name if slug in METRICS else slug
+
+
+@register.filter
+def metric_meaning(slug):
+    return METRICS[slug].meaning if slug in METRICS else ""
+
+
+@register.filter
+def better_word(row):
+    return {"higher": "higher is better", "lower": "lower is better"}.get(row.better, "")
+
+
+@register.simple_tag
+def verdict_chip(verdict):
+    return format_html(
+        '<span class="chip verdict-{}"><span aria-hidden="true">{}</span> {}</span>',
+        verdict.replace("_", "-"),
+        SHAPES[verdict],
+        WORDS[verdict],
+    )
+
+
+@register.filter
+def span(seconds):
+    """Seconds as people say them: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+@register.filter
+def listed(value):
+    """[128, 256] -> "128, 256": a parameter's value as a person would type it."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@register.filter
+def item(mapping, key):
+    return mapping.get(key)

@@ -1,0 +1,43 @@
+"""Every address of the site, a subject a paragraph; the JSON twins are in urls_api.py."""
+
+from django.urls import include, path, re_path
+
+from explorer import views_browse, views_desk, views_export, views_runs, views_tokens
+
+urlpatterns = [
+    path("", views_browse.front, name="front"),
+    path("about", views_browse.about, name="about"),
+    path("healthz", views_browse.healthz, name="healthz"),
+    path("papers", views_browse.papers, name="papers"),
+    path("papers/<slug:key>", views_browse.paper, name="paper"),
+    path("techniques", views_browse.techniques, name="techniques"),
+    path("techniques/<slug:slug>", views_browse.technique, name="technique"),
+    re_path(r"^(?P<scheme>arxiv|doi|openreview|acl)/(?P<value>.+)$", views_browse.by_identifier),
+    # The same filter as the list, in other formats
+    path("papers.<slug:form>", views_export.papers, name="export"),
+    path("papers/<slug:key>.<slug:form>", views_export.paper, name="export_paper"),
+    # The desk
+    path("submit", views_desk.submit, name="submit"),
+    path("submissions", views_desk.submissions, name="submissions"),
+    path("submissions/<int:submission_id>", views_desk.submission, name="submission"),
+    path("submissions/<int:submission_id>.bib", views_desk.submission_text, name="submission_text"),
+    path("moderation", views_desk.moderation, name="moderation"),
+    path("moderation/<int:entry_id>", views_desk.decide, name="decide"),
+    path("changes", views_desk.changes, name="changes"),
+    path("changes/<int:change_id>/undo", views_desk.undo, name="undo"),
+    # The pool
+    path("recipes", views_runs.recipes, name="recipes"),
+    path("recipes/<slug:slug>", views_runs.recipe, name="recipe"),
+    path("recipes/<slug:slug>/run", views_runs.request_run, name="request_run"),
+    path("runs", views_runs.runs, name="runs"),
+    path("runs/<int:pk>", views_runs.run, name="run"),
+    path("runs/<int:pk>/live", views_runs.run_live, name="run_live"),
+    path("runs/<int:pk>/log", views_runs.run_log, name="run_log"),
+    path("runs/<int:pk>/cancel", views_runs.cancel, name="cancel_run"),
+    path("runs/<int:pk>/bundle.json", views_runs.bundle, name="bundle"),
+    path("workers", views_runs.workers, name="workers"),
+    # Programs
+    path("account/tokens", views_tokens.account_tokens, name="account-tokens"),
+    path("account/tokens/<int:token_id>/revoke", views_tokens.revoke_token, name="revoke-token"),
+    path("api/", include("explorer.urls_api")),
+]
