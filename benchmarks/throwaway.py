@@ -42,7 +42,5 @@ def timed(action):
 def report(name, seconds):
     """One line: median and 95th percentile of many calls, in milliseconds."""
     ranked = sorted(seconds)
-    p95 = ranked[min(len(ranked) - 1, int(0.95 * len(ranked)))]
-    print(
-        f"{name:45} p50 {1e3 * statistics.median(ranked):8.2f} ms   p95 {1e3 * p95:8.2f} ms   n = {len(ranked)}"
-    )
+    middle, p95 = statistics.median(ranked), ranked[min(len(ranked) - 1, int(0.95 * len(ranked)))]
+    print(f"{name:45} p50 {1e3 * middle:8.2f} ms   p95 {1e3 * p95:8.2f} ms   n = {len(ranked)}")
