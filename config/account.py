@@ -40,16 +40,16 @@ def own_folder(folder):
     folder.chmod(0o700)
 
 
-def identity(*paths):
-    """Popen's arguments for a server that must reach `paths`.
+def identity(home, programs):
+    """Popen's arguments for a server that works in `home` with what is installed in the folders `programs`.
 
-    Where a parent folder is closed to others, root opens it to the folder's own group (g+x) and lends the
-    server that group: no other user of the machine gains anything.
+    What is closed to others on the way, root opens to the folder's own group and lends the server that group:
+    no other user of the machine gains anything.
     """
     if os.geteuid() != 0:
         return {}
-    groups = set()
-    for folder in {parent for path in paths for parent in path.resolve().parents}:
+    groups = _open_trees(programs)
+    for folder in {parent for path in (home, *programs) for parent in path.resolve().parents}:
         state = folder.stat()
         if state.st_mode & SEARCH != SEARCH:
             groups.add(state.st_gid)
@@ -57,15 +57,16 @@ def identity(*paths):
     return {"user": account().pw_uid, "group": account().pw_gid, "extra_groups": sorted(groups)}
 
 
-def share_tree(folder):
-    """As root: let the servers read a tree of programs that was installed under a strict umask."""
-    if os.geteuid() != 0:
-        return
-    for path in [folder, *folder.rglob("*")]:
-        mode = path.stat().st_mode
-        wanted = mode | (mode & 0o500) >> 6 | (mode & 0o500) >> 3
-        if mode != wanted:
-            path.chmod(wanted)
+def _open_trees(folders):
+    """Let the group use programs that were installed under a strict umask; the groups concerned."""
+    groups = set()
+    for path in [*folders, *(inside for folder in folders for inside in folder.rglob("*"))]:
+        state = path.stat()
+        owner = state.st_mode & (stat.S_IRUSR | stat.S_IXUSR)
+        if ~state.st_mode & owner >> 6:
+            groups.add(state.st_gid)
+            path.chmod(state.st_mode | owner >> 3)
+    return groups
 
 
 def _open_to_group(folder):

