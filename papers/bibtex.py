@@ -55,8 +55,11 @@ class Block:
 
 def read(text: str) -> list[Block]:
     """Every block of the text, in order."""
-    parsed = Splitter(text.replace("\r\n", "\n").replace("\r", "\n")).split().blocks
-    parsed = [_without_duplicate_mark(block) for block in parsed]
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    # bibtexparser does not count a line that ends in a backslash; to LaTeX both are a space.
+    parsed = [
+        _without_duplicate_mark(block) for block in Splitter(text.replace("\\\n", "\\ \n")).split().blocks
+    ]
     macros = _macros(parsed)
     blocks: list[Block] = []
     for found in parsed:
