@@ -9,7 +9,7 @@ from math import ceil
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.paginator import Paginator
 from django.db import InterfaceError, OperationalError
-from django.http import Http404
+from django.http import Http404, HttpResponseRedirect
 from drf_spectacular.utils import OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import exceptions, serializers
 from rest_framework.decorators import api_view
@@ -58,21 +58,25 @@ def problem(exc, context):
 
 
 def _as_problem(exc):
-    if isinstance(exc, Problem):
-        return exc
     if isinstance(exc, OperationalError | InterfaceError):
         return Problem(503, "database_away", DATABASE_AWAY, wait=RETRY_S)
     if isinstance(exc, RequestDataTooBig):
         return Problem(413, "too_large", "What you sent is larger than this site takes in one request.")
     if isinstance(exc, Http404):
-        exc = exceptions.NotFound(*exc.args)
+        return missing(str(exc) or "There is no such thing.")
     if isinstance(exc, PermissionDenied):
-        exc = exceptions.PermissionDenied(*exc.args)
+        return Problem(403, "permission_denied", str(exc) or "You may not do this.")
+    return _of_the_framework(exc) if isinstance(exc, exceptions.APIException) else None
+
+
+def _of_the_framework(exc):
+    if isinstance(exc, Problem):
+        return exc
     if isinstance(exc, exceptions.ValidationError):
         return refused(exc.detail)
-    if isinstance(exc, exceptions.APIException):
-        return Problem(exc.status_code, exc.get_codes(), str(exc.detail))
-    return None
+    if isinstance(exc, exceptions.NotAuthenticated):
+        return Problem(401, exc.default_code, "Only who is signed in, or sends a token, may do this.")
+    return Problem(exc.status_code, exc.get_codes(), str(exc.detail))
 
 
 def refused(errors):
@@ -185,5 +189,9 @@ def described(operation_id, answers, *, problems=(), **schema):
 @extend_schema(exclude=True)
 @api_view(["GET", "POST", "PUT", "PATCH", "DELETE"])
 def no_such_address(request, rest):
-    """Whatever lies under /api/ and is not there."""
+    """Whatever lies under /api/ and is not there; most often an address with a slash too many."""
+    if request.method == "GET" and rest.strip("/") and rest.endswith("/"):
+        return HttpResponseRedirect(
+            request.get_full_path().replace(request.path, request.path.rstrip("/"), 1)
+        )
     raise missing(f"There is nothing at {request.path[:200]}.")

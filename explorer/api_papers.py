@@ -85,7 +85,7 @@ def _redirected(key):
 @api_view(["GET"])
 def techniques(request):
     """The taxonomy in its order, with the number of papers that use each technique."""
-    found = Technique.objects.annotate(used=Count("papers"))
+    found = Technique.objects.annotate(used=Count("papers")).order_by("position")
     return page_of(request, found, TechniqueSerializer, query(request, PageQuery))
 
 

@@ -80,4 +80,4 @@ def _told(user, submission_id, status=200):
 
 def _counted():
     pending = Count("entries", filter=Q(entries__decision=Entry.Decision.PENDING))
-    return Submission.objects.annotate(count=Count("entries"), pending=pending)
+    return Submission.objects.annotate(count=Count("entries"), pending=pending).order_by("-created", "-pk")

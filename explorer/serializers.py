@@ -29,7 +29,7 @@ class IdentifierSerializer(serializers.ModelSerializer):
 class PaperSerializer(serializers.ModelSerializer):
     """A paper as lists show it. Annotate search.EVIDENCE_COLUMNS; prefetch techniques and identifiers."""
 
-    page = serializers.URLField(source="get_absolute_url", help_text="Where people read it on this site")
+    page = serializers.CharField(source="get_absolute_url", help_text="Where people read it on this site")
     authors = serializers.ListField(child=serializers.CharField(), source="author_list")
     techniques = serializers.SlugRelatedField("slug", many=True, read_only=True)
     axes = serializers.SerializerMethodField()
@@ -82,7 +82,7 @@ class MeasurementSerializer(serializers.ModelSerializer):
 class RunSerializer(serializers.ModelSerializer):
     """A run as lists show it. Select paper, requested_by and worker with it."""
 
-    page = serializers.URLField(source="get_absolute_url", help_text="Where people watch it on this site")
+    page = serializers.CharField(source="get_absolute_url", help_text="Where people watch it on this site")
     paper = serializers.SlugRelatedField("key", read_only=True)
     requested_by = serializers.SlugRelatedField("username", read_only=True, allow_null=True)
     worker = serializers.SlugRelatedField("name", read_only=True, allow_null=True)
@@ -224,7 +224,7 @@ class EntrySerializer(serializers.ModelSerializer):
 
 
 class SubmissionSerializer(serializers.ModelSerializer):
-    page = serializers.URLField(source="get_absolute_url", help_text="Where people read it on this site")
+    page = serializers.CharField(source="get_absolute_url", help_text="Where people read it on this site")
     count = serializers.IntegerField(help_text="Entries in it")
     pending = serializers.IntegerField(help_text="Entries that no moderator decided on yet")
 
