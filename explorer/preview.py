@@ -1,0 +1,57 @@
+"""What an entry says and what it would do here, for those who sent it and for those who decide."""
+
+from dataclasses import dataclass
+
+from explorer.forms_desk import DecisionForm
+from explorer.history import differences
+from papers import identity, moderation
+from papers.facts import Facts
+from papers.models import Entry, Paper
+
+
+@dataclass
+class Line:
+    """One entry. `paper` is what it would be merged with or what it became; `why`, how it was recognised."""
+
+    entry: Entry
+    facts: Facts
+    paper: Paper | None
+    why: str = ""
+    form: DecisionForm | None = None
+
+    @property
+    def read(self):
+        """The facts that intake read, without those that nobody typed."""
+        silent = {"key": self.facts.key, "authors_complete": True, "verified": True}
+        return differences(silent, self.facts.to_json())
+
+    @property
+    def adds(self):
+        """What merging it would give the paper."""
+        here = Facts.of(self.paper).to_json()
+        return differences(here, here | moderation.additions(self.facts, self.paper))
+
+    @property
+    def pending(self):
+        return self.entry.decision == Entry.Decision.PENDING
+
+
+def as_sent(entries):
+    """Lines for the submitter, with the match that was found when the entries came in."""
+    return [Line(entry, Facts.from_json(entry.fields), entry.paper, entry.reason) for entry in entries]
+
+
+def to_decide(entries, form=None):
+    """Lines for the moderator, matched with the papers here now; `form` is what was typed on the one."""
+    many = [Facts.from_json(entry.fields) for entry in entries]
+    matches = identity.match_all(many)
+    return [_to_decide(*three, form) for three in zip(entries, many, matches, strict=True)]
+
+
+def _to_decide(entry, facts, match, form):
+    line = Line(entry, facts, entry.paper, entry.reason)
+    if line.pending and entry.found != Entry.Found.INVALID:
+        line.paper, line.why = (match.paper, match.why) if match else (None, "")
+    line.form = form or DecisionForm()
+    line.form.initial = {"techniques": facts.techniques}
+    return line
