@@ -39,7 +39,13 @@ def refusal(who, **given):
 def test_a_request_is_queued_with_all_that_it_needs(paper, ben):
     run, new = ask(ben)
     assert new
-    assert (run.status, run.recipe, run.paper, run.device, run.requested_by) == ("queued", SLUG, paper, "cpu", ben)
+    assert (run.status, run.recipe, run.paper, run.device, run.requested_by) == (
+        "queued",
+        SLUG,
+        paper,
+        "cpu",
+        ben,
+    )
     assert [(e.status, e.who, e.why) for e in run.events.all()] == [("queued", "ben", "asked for")]
 
 
@@ -103,7 +109,9 @@ def test_gpu_seconds_are_counted_for_a_day_and_the_platforms_failures_are_free(p
     Run.objects.filter(pk=old.pk).update(queued=Now() - timedelta(days=2))
     assert demand.quota(ben) == demand.Quota(used_s=60, limit_s=100, in_flight=0, max_in_flight=5)
     make_run(status="done", **spent)
-    assert refusal(ben, preset="full") == {"": "You used 120 of 100 GPU-seconds in 24 hours; try again later."}
+    assert refusal(ben, preset="full") == {
+        "": "You used 120 of 100 GPU-seconds in 24 hours; try again later."
+    }
     assert ask(ben, preset="smoke")[1]
 
 

@@ -36,7 +36,9 @@ def test_a_claimed_run_is_running_leased_and_recorded():
     assert (claimed.pk, claimed.status, claimed.attempt, claimed.worker) == (run.pk, "running", 1, worker)
     assert claimed.lease_token == lease.token
     assert timedelta(0) < claimed.lease_until - timezone.now() <= LEASE
-    assert [(e.status, e.who, e.why) for e in run.events.all()] == [("running", "gpu-box", "claimed by gpu-box")]
+    assert [(e.status, e.who, e.why) for e in run.events.all()] == [
+        ("running", "gpu-box", "claimed by gpu-box")
+    ]
 
 
 def test_nothing_waits_nothing_is_claimed():

@@ -24,7 +24,9 @@ def sleep():
 def fork():
     """Two generations of children in sessions of their own, which a killed process group would miss."""
     nap = "import time; time.sleep(600)"
-    grand = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', '{nap}'], start_new_session=True)"
+    grand = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', '{nap}'], start_new_session=True)"
+    )
     subprocess.Popen([sys.executable, "-c", f"{grand}; {nap}"], start_new_session=True)
     sleep()
 
@@ -47,7 +49,12 @@ def confess():
 def babble():
     """Lines that no harness should believe, then a good one."""
     descriptor = int(sys.argv[-1])
-    for line in (b"not json", b'{"type":"progress","fraction":NaN,"step":"x"}', b'{"type":"progress"}', b"[" * 70_000):
+    for line in (
+        b"not json",
+        b'{"type":"progress","fraction":NaN,"step":"x"}',
+        b'{"type":"progress"}',
+        b"[" * 70_000,
+    ):
         os.write(descriptor, line + b"\n")
     os.write(descriptor, b"x" * 200_000 + b"\n")
     behave()
