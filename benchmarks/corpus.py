@@ -1,4 +1,4 @@
-"""How long the corpus takes to load, first and again; the baseline is bibtexparser alone on the same files."""
+"""How long the corpus takes to load, first and again; the baseline is bibtexparser alone on its files."""
 
 from pathlib import Path
 

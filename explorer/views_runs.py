@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.html import escape
 from django.views.decorators.http import require_POST, require_safe
 
-from explorer.charts import draw_series
+from explorer.charts import TRACES, draw_series, draw_trace
 from explorer.throttle import limited
 from reproduce import bundles, catalogue, demand, execution, lifecycle, pool
 from reproduce.models import Measurement, Run, Worker
@@ -80,7 +80,14 @@ def run(request, pk):
     found = _run_or_404(pk)
     log, offset = lifecycle.log_after(found)
     charts = [draw_series(series) for series in found.series]
-    extra = {"log": log, "log_offset": offset, "charts": charts, "command": execution.typed(found)}
+    traces = [drawn for name in TRACES if (drawn := draw_trace(found.trace, name))]
+    extra = {
+        "log": log,
+        "log_offset": offset,
+        "charts": charts,
+        "traces": traces,
+        "command": execution.typed(found),
+    }
     return render(request, "runs/page.html", _live(request, found) | extra)
 
 
