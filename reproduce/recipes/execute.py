@@ -130,7 +130,7 @@ def _measurement(
         "toolbox": TOOLBOX_VERSION,
         "clock": "CUDA events" if context.device.type == "cuda" else "perf_counter",
         "flush_bytes": toolbox.FLUSH_BYTES if context.device.type == "cuda" else 0,
-        "order": "all arms each round, forwards and backwards in turn; the baseline a second time (A/A)",
+        "order": "all arms each round, each in every place equally often; the baseline twice (A/A)",
         "outliers": "none removed; medians",
         "comparisons": context.timings,
         "gpu_before": before,

@@ -54,6 +54,13 @@ def tensor_bytes(tensors: list[torch.Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+def moved_bytes(work: Callable[[], object]) -> int:
+    """Bytes that the operations of `work` must move at least: see Traffic."""
+    with Traffic() as traffic:
+        work()
+    return traffic.bytes
+
+
 class LiveBytes(TorchDispatchMode):
     """Counts the bytes of all tensors born inside it that are alive; `peak` is the most at once."""
 

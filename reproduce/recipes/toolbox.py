@@ -16,6 +16,7 @@ from reproduce.recipes.intervals import Interval, median_of, olympic_mean, quant
 
 FLUSH_BYTES = 256 * 2**20  # several times the L2 cache of any GPU so far
 AGAIN = " (again)"
+LEAD_IN = 50  # writes of the flush buffer, about 3 ms: time to queue work after the device ran dry
 Work = Callable[[int], object]  # gets the round's number, to rotate among sets of inputs
 
 
@@ -36,7 +37,7 @@ class Profile:
 
 KERNEL = Profile("T1 kernel", 5, 0.025, 30, 0.2, 6.0, 0.003)
 STEP = Profile("T2 model step", 10, 0.0, 15, 10.0, 20.0, 0.003, calls=2, flush=False)
-GLANCE = Profile("smoke", 1, 0.0, 5, 0.0, 0.4, 0.02)
+GLANCE = Profile("smoke", 1, 0.0, 5, 0.0, 0.15, 0.02)
 
 
 def profile(preset: str, wanted: Profile, **changes: Any) -> Profile:
@@ -87,7 +88,7 @@ class Comparison:
 def compare(
     arms: Mapping[str, Work], baseline: str, how: Profile, device: torch.device, *, again: bool = True
 ) -> Comparison:
-    """Times all arms in turn, A B A B, forwards and backwards, until narrow enough or out of time.
+    """Times all arms in turn, A B A B, until narrow enough or out of time; no arm has a place of its own.
 
     The baseline also runs a second time each round (A/A). An arm's own error is the caller's to handle.
     """
@@ -105,11 +106,17 @@ def _rounds(lanes: Mapping[str, Work], baseline: str, how: Profile, clock: Any) 
     begun = time.perf_counter()
     while True:
         number = len(samples[baseline])
-        order = list(lanes.items())
-        for arm, milliseconds in clock.round(order[:: -1 if number % 2 else 1], number, how.calls):
+        for arm, milliseconds in clock.round(order_of(list(lanes.items()), number), number, how.calls):
             samples[arm].append(milliseconds / how.calls)
         if _enough(samples, baseline, how, time.perf_counter() - begun):
             return samples
+
+
+def order_of(lanes: list[Any], number: int) -> list[Any]:
+    """The lanes as round `number` runs them: each comes first, second and last equally often."""
+    shift = number // 2 % len(lanes)
+    turned = lanes[shift:] + lanes[:shift]
+    return turned[::-1] if number % 2 else turned
 
 
 def _enough(samples: Mapping[str, list[float]], baseline: str, how: Profile, elapsed: float) -> bool:
@@ -132,7 +139,10 @@ def _warm_up(work: Work, how: Profile, device: torch.device) -> None:
 
 
 class _CudaClock:
-    """CUDA events around each block; the L2 cache is overwritten before it, outside the pair."""
+    """CUDA events around each block; the L2 cache is overwritten before it, outside the pair.
+
+    A round begins with a lead-in: without it, its first arm alone would wait for its own launches.
+    """
 
     def __init__(self, flush: bool) -> None:
         size = FLUSH_BYTES if flush else 0
@@ -140,6 +150,8 @@ class _CudaClock:
 
     def round(self, order: list[tuple[str, Work]], number: int, calls: int) -> Iterator[tuple[str, float]]:
         pairs = []
+        for _ in range(LEAD_IN):
+            self._cache.zero_()
         for arm, work in order:
             start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             self._cache.zero_()

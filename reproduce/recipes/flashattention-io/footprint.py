@@ -6,7 +6,7 @@ import torch
 
 from reproduce.recipes.context import Context
 from reproduce.recipes.intervals import slope
-from reproduce.recipes.memory import Traffic, peak_bytes, tensor_bytes
+from reproduce.recipes.memory import moved_bytes, peak_bytes
 from reproduce.recipes.toolbox import release
 
 from . import counters
@@ -118,7 +118,4 @@ def traffic(context: Context, dtype: torch.dtype) -> None:
 def _counted(context: Context, dtype: torch.dtype, shape: tuple[int, int, int, int], name: str) -> int:
     batch = Batch.random(shape, dtype, context.device)
     work = both(_arms(context, shape[0], shape[2], dtype)[name], [batch])
-    with Traffic() as moved:
-        work(0)
-    context.data.setdefault("input_bytes", tensor_bytes([*batch.qkv, batch.gradient]))
-    return moved.bytes
+    return moved_bytes(lambda: work(0))

@@ -1,13 +1,14 @@
 """Time of attention alone: at the paper's shape against three baselines, and over sequence lengths."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
 from reproduce.recipes.context import Context, curve
 from reproduce.recipes.energy import energy, idle_watts
-from reproduce.recipes.memory import Traffic
+from reproduce.recipes.memory import moved_bytes
 from reproduce.recipes.roofline import Probe
 from reproduce.recipes.toolbox import KERNEL, Comparison, compare, profile, release
 
@@ -72,10 +73,9 @@ def _prediction(
     """The ratio of least times by the roofline, and how it comes about."""
     times, moved = [], []
     for arm in (slow, fast):
-        with Traffic() as traffic:
-            both(arms[arm], [batch])(0)
-        moved.append(traffic.bytes)
-        times.append(ceilings.least_time(flop(*shape), traffic.bytes))
+        work = both(arms[arm], [batch])
+        moved.append(moved_bytes(partial(work, 0)))
+        times.append(ceilings.least_time(flop(*shape), moved[-1]))
     return times[0] / times[1], (
         f"{flop(*shape) / 1e12:.3g} TFLOP each; {moved[0] / 1e9:.3g} GB and {moved[1] / 1e9:.3g} GB; "
         f"{ceilings.half / 1e12:.4g} TFLOP/s and {ceilings.copy / 1e12:.3g} TB/s seen here: "
@@ -151,7 +151,7 @@ def _time_phase(
             _leave_out(context, works, name, phase, batches[0])
     while works:
         try:
-            how = profile(context.preset, KERNEL, max_s=0.6)
+            how = profile(context.preset, KERNEL, warm_up_calls=2, max_s=0.6)
             return compare(works, next(iter(works)), how, context.device, again=False)
         except torch.OutOfMemoryError:
             _leave_out(context, works, next(iter(works)), phase, batches[0])

@@ -8,13 +8,15 @@ from torch import nn
 from torch.nn import functional
 
 from reproduce.recipes.context import Context
+from reproduce.recipes.memory import moved_bytes
 from reproduce.recipes.roofline import Probe
 from reproduce.recipes.toolbox import STEP, compare, profile
 
-from .attention import Attend, causal_mask, flop, fused, kernels, standard
+from .attention import Attend, Batch, both, causal_mask, flop, fused, kernels, standard
 
 DROPOUT = 0.1
 LOSS_LIMIT = 2e-3
+OPTIMIZER_BYTES = 28  # read and written for each fp32 parameter: weight, gradient, two moments
 
 
 class Block(nn.Module):
@@ -67,7 +69,7 @@ class Gpt2(nn.Module):
 
 def measure(context: Context, ceilings: Probe) -> None:
     """Measures training_speedup with profile T2; guards that both arms compute the same loss."""
-    dropout = DROPOUT if context.device.type == "cuda" else 0.0
+    dropout = _dropout(context)
     width, length = context["heads"] * context["head_dim"], context["length"]
     model = Gpt2(context["layers"], width, context["heads"], context["vocabulary"], length, dropout).to(
         context.device
@@ -137,16 +139,21 @@ def _guard_loss(context: Context, model: Gpt2, tokens: torch.Tensor) -> None:
 def _prediction(context: Context, ceilings: Probe, parameters: int) -> tuple[float, str]:
     """Least time of the dense layers, plus least time of attention with and without its n x n traffic."""
     shape = (context["train_batch"], context["heads"], context["length"], context["head_dim"])
-    weights = shape[0] * shape[1] * shape[2] ** 2
-    item, tokens = _autocast_dtype(context).itemsize, shape[0] * shape[2]
-    dense = ceilings.least_time(6 * parameters * tokens) + 28 * parameters / ceilings.copy
-    passes = 15 * item + 3  # forward and backward with mask and dropout, bytes a weight
-    slow = context["layers"] * ceilings.least_time(flop(*shape), passes * weights)
-    fast = context["layers"] * ceilings.least_time(flop(*shape) / 2)
+    batch = Batch.random(shape, _autocast_dtype(context), context.device)
+    slow_work = both(_arms(context, _dropout(context))["standard"], [batch])
+    moved, layers = moved_bytes(lambda: slow_work(0)), context["layers"]
+    dense = ceilings.least_time(6 * parameters * shape[0] * shape[2])
+    dense += ceilings.least_time(moved=OPTIMIZER_BYTES * parameters)
+    slow = layers * ceilings.least_time(flop(*shape), moved)
+    fast = layers * ceilings.least_time(flop(*shape) / 2)
     return (dense + slow) / (dense + fast), (
         f"Least time of dense layers and optimizer {dense * 1e3:.3g} ms, of attention {slow * 1e3:.3g} ms "
-        f"standard ({passes} bytes a weight), {fast * 1e3:.3g} ms fused and causal; norms are not counted."
+        f"standard ({moved / 1e9:.3g} GB a layer), {fast * 1e3:.3g} ms fused and causal; norms not counted."
     )
+
+
+def _dropout(context: Context) -> float:
+    return DROPOUT if context.device.type == "cuda" else 0.0
 
 
 def _autocast(context: Context) -> Any:

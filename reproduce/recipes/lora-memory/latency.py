@@ -19,7 +19,7 @@ def measure(context: Context) -> None:
     length = min(context["length"], shape.positions or context["length"])
     prompts = [torch.randint(shape.vocabulary, (1, length), device=context.device) for _ in range(2)]
     works = {mode: _forward(model, mode, prompts) for mode in ("base", "merged", "adapter")}
-    found = compare(works, "base", profile(context.preset, KERNEL, max_s=10.0), context.device)
+    found = compare(works, "base", profile(context.preset, KERNEL, max_s=8.0), context.device)
     context.keep("latency", found)
     merged, apart = (found.speedup("base", mode) for mode in ("merged", "adapter"))
     context.measure(

@@ -14,7 +14,7 @@ from reproduce.recipes.intervals import mean_of
 
 from .transformer import Decoder, Shape, build
 
-RATES = {"full": (1e-4, 3e-4, 1e-3), "lora": (1e-3, 3e-3, 1e-2)}  # as many tries for both ways
+RATES = {"full": (1e-4, 3e-4, 1e-3, 3e-3), "lora": (1e-3, 3e-3, 1e-2, 3e-2)}  # as many tries for both ways
 PRETRAIN_RATE = 1e-3
 TUNING_SEED = 1000
 EVALUATIONS = 8  # along each adaptation
