@@ -115,9 +115,11 @@ def _toml(value: Any) -> str:
 def _load_toml(path: Path, corpus: Corpus) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        corpus.faults.append(f"{path.name}: {error}")
-        return {}
+    except OSError as error:
+        corpus.faults.append(f"{path.name}: {error.strerror}.")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        corpus.faults.append(f"{path.name}: {error}.")
+    return {}
 
 
 def _read_taxonomy(path: Path, corpus: Corpus) -> None:
@@ -144,8 +146,11 @@ def _read_bib(path: Path, corpus: Corpus) -> None:
     order = list(axes)
     try:
         text = intake.decode(path.read_bytes())
-    except (OSError, intake.Refused) as error:
-        corpus.faults.append(f"{path.name}: {error}")
+    except OSError as error:
+        corpus.faults.append(f"{path.name}: {error.strerror}.")
+        return
+    except intake.Refused as refusal:
+        corpus.faults.append(f"{path.name}: {refusal}")
         return
     for reading in intake.read(text, set(axes)):
         facts = reading.facts

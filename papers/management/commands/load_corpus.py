@@ -1,6 +1,5 @@
 """Bring the database up to the corpus files; with --check only say what is wrong with the files."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,7 @@ class Command(BaseCommand):
     def handle(self, *args: str, check: bool, folder: Path, **options: Any) -> None:
         corpus = corpus_files.read(folder)
         if corpus.faults:
-            raise CommandError(
-                "\n".join([*corpus.faults, f"{len(corpus.faults)} faults; nothing was loaded."])
-            )
+            raise CommandError("\n".join(corpus.faults) + "\nNothing was loaded.")
         claims = sum(map(len, corpus.claims.values()))
         if check:
             self.stdout.write(f"Corpus: {len(corpus.papers):,} papers and {claims} claims, no fault.")
@@ -36,7 +33,7 @@ class Command(BaseCommand):
 
     def show_progress(self, what: str, done: int, total: int) -> None:
         """A bar on a terminal; elsewhere the closing line is enough."""
-        if not sys.stdout.isatty():
+        if not self.stdout.isatty():
             return
         filled = BAR * done // total
         end = "\n" if done == total else "\r"
