@@ -1,6 +1,6 @@
 """The controlled vocabulary of efficiency metrics that claims and measurements share.
 
-Kind `ratio`: ratios against a baseline of the same run, fractions, and exact counts, which no hardware changes.
+Kind `ratio`: ratios against a baseline of the same run, fractions, and exact counts that no hardware changes.
 Kind `absolute`: belongs to the hardware or data it was measured on; shown beside a claim, never scored.
 """
 
