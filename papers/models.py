@@ -3,6 +3,8 @@
 Only moderation.py writes papers and claims, so that every change is kept and can be undone.
 """
 
+from collections.abc import Iterable
+
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector, SearchVectorField
@@ -21,6 +23,14 @@ AXES = {
 }
 
 
+def must(condition: Q, name: str) -> models.CheckConstraint:
+    return models.CheckConstraint(condition=condition, name=name)
+
+
+def one_of(field: str, values: Iterable[str], name: str) -> models.CheckConstraint:
+    return must(Q(**{f"{field}__in": list(values)}), name)
+
+
 class Technique(models.Model):
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)
@@ -29,7 +39,7 @@ class Technique(models.Model):
 
     class Meta:
         ordering = ["position"]
-        constraints = [models.CheckConstraint(condition=Q(axis__in=list(AXES)), name="technique_axis_known")]
+        constraints = [one_of("axis", AXES, "technique_axis_known")]
 
     def __str__(self) -> str:
         return self.name
@@ -43,10 +53,7 @@ class Paper(models.Model):
     key = models.SlugField(max_length=80, unique=True, help_text="Its address here and its BibTeX key")
     title = models.TextField()
     title_key = models.CharField(
-        max_length=200,
-        db_index=True,
-        editable=False,
-        help_text="identity.title_key(title): how twins are found",
+        max_length=200, db_index=True, editable=False, help_text="How twins are found"
     )
     authors = models.TextField(blank=True, help_text='"Last, First and Last, First", as in BibTeX')
     authors_complete = models.BooleanField(default=True)
@@ -63,9 +70,7 @@ class Paper(models.Model):
         default=True, help_text="Its facts were seen in a source, not only recalled"
     )
     sources = models.JSONField(default=list, blank=True)
-    details = models.JSONField(
-        default=dict, blank=True, help_text="Other BibTeX fields: pages, volume, primaryclass ..."
-    )
+    details = models.JSONField(default=dict, blank=True, help_text="Other BibTeX fields, such as pages")
     added = models.DateTimeField(auto_now_add=True)
     changed = models.DateTimeField(auto_now=True)
     search = models.GeneratedField(
@@ -85,14 +90,10 @@ class Paper(models.Model):
             models.Index(F("year").desc(), "key", name="paper_newest"),
         ]
         constraints = [
-            models.CheckConstraint(condition=~Q(title=""), name="paper_has_title"),
-            models.CheckConstraint(condition=Q(year__range=(1900, 2100)), name="paper_year_plausible"),
-            models.CheckConstraint(
-                condition=Q(month__isnull=True) | Q(month__range=(1, 12)), name="paper_month"
-            ),
-            models.CheckConstraint(
-                condition=Q(origin__in=["curated", "community"]), name="paper_origin_known"
-            ),
+            must(~Q(title=""), "paper_has_title"),
+            must(Q(year__range=(1900, 2100)), "paper_year_plausible"),
+            must(Q(month__isnull=True) | Q(month__range=(1, 12)), "paper_month"),
+            one_of("origin", ["curated", "community"], "paper_origin_known"),
         ]
 
     def __str__(self) -> str:
@@ -127,10 +128,7 @@ class Identifier(models.Model):
         ordering = ["scheme", "value"]
         constraints = [
             models.UniqueConstraint(fields=["scheme", "value"], name="identifier_names_one_paper"),
-            models.CheckConstraint(
-                condition=Q(scheme__in=["arxiv", "doi", "openreview", "acl", "url"]),
-                name="identifier_scheme_known",
-            ),
+            one_of("scheme", ["arxiv", "doi", "openreview", "acl", "url"], "identifier_scheme_known"),
         ]
 
     def __str__(self) -> str:
@@ -191,14 +189,10 @@ class Claim(models.Model):
         ordering = ["paper_id", "position"]
         constraints = [
             models.UniqueConstraint(fields=["paper", "slug"], name="claim_named_once_per_paper"),
-            models.CheckConstraint(
-                condition=Q(low__lte=F("value"), high__gte=F("value")), name="claim_within_its_range"
-            ),
-            models.CheckConstraint(condition=Q(kind__in=["ratio", "absolute"]), name="claim_kind_known"),
-            models.CheckConstraint(
-                condition=Q(better__in=["higher", "lower", "either"]), name="claim_better_known"
-            ),
-            models.CheckConstraint(condition=~Q(locator=""), name="claim_has_locator"),
+            must(Q(low__lte=F("value"), high__gte=F("value")), "claim_within_its_range"),
+            one_of("kind", ["ratio", "absolute"], "claim_kind_known"),
+            one_of("better", ["higher", "lower", "either"], "claim_better_known"),
+            must(~Q(locator=""), "claim_has_locator"),
         ]
 
     def __str__(self) -> str:
@@ -269,25 +263,15 @@ class Entry(models.Model):
         ordering = ["submission_id", "position"]
         constraints = [
             models.UniqueConstraint(fields=["submission", "position"], name="entry_position_once"),
-            models.CheckConstraint(
-                condition=Q(found__in=["new", "known", "invalid"]), name="entry_found_known"
-            ),
-            models.CheckConstraint(
-                condition=Q(decision__in=["pending", "accepted", "merged", "rejected"]),
-                name="entry_decision_known",
-            ),
-            models.CheckConstraint(
-                condition=Q(decision="pending", decided__isnull=True)
+            one_of("found", ["new", "known", "invalid"], "entry_found_known"),
+            one_of("decision", ["pending", "accepted", "merged", "rejected"], "entry_decision_known"),
+            must(
+                Q(decision="pending", decided__isnull=True)
                 | (~Q(decision="pending") & Q(decided__isnull=False)),
-                name="entry_decided_iff_not_pending",
+                "entry_decided_iff_not_pending",
             ),
-            models.CheckConstraint(
-                condition=~Q(found="invalid", decision__in=["accepted", "merged"]),
-                name="entry_invalid_never_accepted",
-            ),
-            models.CheckConstraint(
-                condition=~Q(decision="rejected", decision_reason=""), name="entry_rejected_with_reason"
-            ),
+            must(~Q(found="invalid", decision__in=["accepted", "merged"]), "entry_invalid_never_accepted"),
+            must(~Q(decision="rejected", decision_reason=""), "entry_rejected_with_reason"),
         ]
 
     def __str__(self) -> str:

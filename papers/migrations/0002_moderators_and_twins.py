@@ -20,9 +20,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="paper",
             name="details",
-            field=models.JSONField(
-                blank=True, default=dict, help_text="Other BibTeX fields: pages, volume, primaryclass ..."
-            ),
+            field=models.JSONField(blank=True, default=dict, help_text="Other BibTeX fields, such as pages"),
         ),
         migrations.AddField(
             model_name="paper",
@@ -31,7 +29,7 @@ class Migration(migrations.Migration):
                 db_index=True,
                 default="",
                 editable=False,
-                help_text="identity.title_key(title): how twins are found",
+                help_text="How twins are found",
                 max_length=200,
             ),
             preserve_default=False,
