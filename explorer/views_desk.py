@@ -83,6 +83,7 @@ def submissions(request):
     """What the reader sent in, and how it stands."""
     decisions = {word: Count("entries", Q(entries__decision=word)) for word in Entry.Decision.values}
     found = request.user.submissions.defer("text").annotate(found=Count("entries"), **decisions)
+    found = found.order_by("-created", "-pk")
     return render(request, "desk/submissions.html", {"page": _page(request, found, 25)})
 
 
@@ -112,8 +113,8 @@ def submission_text(request, submission_id):
 
 def _visible_submission(request, submission_id):
     """Other people's submissions are as if they were not there, except to moderators."""
-    sent = get_object_or_404(Submission.objects.select_related("submitted_by"), pk=submission_id)
-    if sent.submitted_by_id != request.user.pk and not may_moderate(request.user):
+    sent = Submission.objects.select_related("submitted_by").filter(pk=submission_id).first()
+    if sent is None or (sent.submitted_by != request.user and not may_moderate(request.user)):
         raise Http404("There is no such submission of yours.")
     return sent
 
