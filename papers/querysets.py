@@ -1,13 +1,79 @@
 """Sets of papers, in words."""
 
+import re
+from collections.abc import Collection
+from functools import reduce
+from operator import and_, or_
 from typing import Self
 
+from django.contrib.postgres.search import SearchQueryCombinable, SearchQueryField, SearchRank
 from django.db import models
+from django.db.models import F, Func, Value
+from django.db.models.sql.compiler import SQLCompiler
 
 
 class PaperQuerySet(models.QuerySet):
-    def on_axes(self, axes: list[str]) -> Self:
-        return self.filter(techniques__axis__in=axes).distinct() if axes else self
+    def on_axes(self, axes: Collection[str]) -> Self:
+        """Papers with a technique on any of these axes."""
+        return self._tagged(technique__axis__in=axes)
 
-    def using(self, techniques: list[str]) -> Self:
-        return self.filter(techniques__slug__in=techniques).distinct() if techniques else self
+    def using(self, techniques: Collection[str]) -> Self:
+        """Papers tagged with any of these techniques, named by slug."""
+        return self._tagged(technique__slug__in=techniques)
+
+    def between(self, first: int | None, last: int | None) -> Self:
+        """Papers of these years, both included; None leaves that end open."""
+        papers = self if first is None else self.filter(year__gte=first)
+        return papers if last is None else papers.filter(year__lte=last)
+
+    def matching(self, text: str) -> Self:
+        """Papers that match a typed query in title, authors or abstract; each gets its `rank`."""
+        query = words(text)
+        return self.filter(search=query).annotate(rank=SearchRank(F("search"), query))
+
+    def newest(self) -> Self:
+        return self.order_by("-year", F("month").desc(nulls_last=True), "-added", "key")
+
+    def in_full(self) -> Self:
+        """With what a list shows of each, in a constant number of queries."""
+        return self.prefetch_related("techniques", "identifiers")
+
+    def _tagged(self, **condition: object) -> Self:
+        # A subquery and not a join: a paper with two matching techniques stays one row.
+        tagged = self.model.techniques.through.objects.filter(**condition)
+        return self.filter(pk__in=tagged.values("paper_id"))
+
+
+class Term(SearchQueryCombinable, Func):
+    """One word or "phrase": titles and abstracts are stemmed, names are not, so it may match either way.
+
+    An English stop word matches everything; else "attention is all you need" would find nothing.
+    """
+
+    config = None
+    output_field = SearchQueryField()
+
+    def __init__(self, text: str, *, phrase: bool = False, negated: bool = False) -> None:
+        read = "phraseto_tsquery" if phrase else "plainto_tsquery"
+        either = f"({read}('english', %(expressions)s) || {read}('simple', %(expressions)s))"
+        self.template = (
+            f"(CASE WHEN numnode({read}('english', %(expressions)s)) = 0 THEN ''::tsquery"
+            f" ELSE {'!!' if negated else ''}{either} END)"
+        )
+        super().__init__(Value(text))
+
+    def as_sql(self, compiler: SQLCompiler, connection: object, **extra: object) -> tuple[str, list]:
+        sql, parameters = super().as_sql(compiler, connection, template=self.template, **extra)
+        return sql, [*parameters] * self.template.count("%(expressions)s")
+
+
+def words(text: str) -> SearchQueryCombinable:
+    """A typed query: words, "phrases" and -not must all hold; `or` begins an alternative."""
+    alternatives: list[list[Term]] = [[]]
+    for minus, phrase, word in re.findall(r'(-?)(?:"([^"]*)"?|([^\s"]+))', text):
+        if word.lower() == "or" and not minus:
+            alternatives.append([])
+        elif phrase or word:
+            alternatives[-1].append(Term(phrase or word, phrase=bool(phrase), negated=bool(minus)))
+    terms = [reduce(and_, alternative) for alternative in alternatives if alternative]
+    return reduce(or_, terms or [Term("")])

@@ -3,6 +3,7 @@
 from django import template
 from django.utils.html import format_html
 
+from explorer import citing
 from papers.metrics import METRICS
 
 register = template.Library()
@@ -112,3 +113,14 @@ def listed(value):
 @register.filter
 def item(mapping, key):
     return mapping.get(key)
+
+
+@register.simple_tag
+def search_link(search, **changes):
+    """The query string of this search with some fields changed; None removes one."""
+    return search.query(**changes)
+
+
+@register.simple_tag
+def coins(paper):
+    return citing.coins(paper)

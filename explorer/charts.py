@@ -1,0 +1,159 @@
+"""Charts, declared with Altair and drawn on the server: an SVG that needs no JavaScript, its data beneath.
+
+Vega paints in stand-in colours, which become CSS variables, so that a drawn chart follows light and dark.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import re
+from urllib.parse import quote
+
+import altair as alt
+import vl_convert
+from django.core.cache import cache
+from django.template.loader import render_to_string
+from django.utils.safestring import mark_safe
+
+from explorer.templatetags.figures import plain
+
+VERSION, MONTH_S = 1, 30 * 24 * 3600
+WIDTH, HEIGHT = 460, 250
+INK, MUTED, RULE = "#010101", "#020202", "#030303"
+LINES = [f"#0000f{number}" for number in range(1, 7)]
+VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--line)"} | {
+    colour: f"var(--line-{number})" for number, colour in enumerate(LINES, 1)
+}
+TRACES = {
+    "memory_mb": ("GPU memory", "MB"),
+    "utilisation": ("GPU utilisation", "%"),
+    "power_w": ("Power", "W"),
+    "temperature_c": ("Temperature", "°C"),
+    "sm_clock_mhz": ("SM clock", "MHz"),
+}
+
+
+def draw_series(series):
+    """One series of a bundle as a figure: chart, table of its data, CSV."""
+    rows = [
+        {"line": line["label"], "x": x, "y": y, "low": low, "high": high}
+        for line in series["lines"]
+        for x, y, low, high in zip(
+            line["x"], line["y"], line.get("low") or line["y"], line.get("high") or line["y"], strict=True
+        )
+    ]
+    return figure(series["title"], axis_title(series["x"]), axis_title(series["y"]), rows, series)
+
+
+def draw_trace(trace, name):
+    """One quantity of a run's GPU trace over its seconds; None where nothing was recorded."""
+    title, unit = TRACES[name]
+    rows = [
+        {
+            "line": f"GPU {point['gpu']}",
+            "x": point["t"],
+            "y": point[name],
+            "low": point[name],
+            "high": point[name],
+        }
+        for point in trace
+        if point.get(name) is not None
+    ]
+    axes = {"x": {"log": False}, "y": {"log": False}}
+    return figure(title, "time (s)", unit, rows, axes) if rows else None
+
+
+def figure(title, x_title, y_title, rows, axes):
+    spec = declare(x_title, y_title, rows, axes)
+    context = {
+        "title": title,
+        "svg": mark_safe(drawn(spec, title)),
+        "x_title": x_title,
+        "y_title": y_title,
+        "rows": [{**row, "x": plain(row["x"]), "y": plain(row["y"])} for row in rows],
+        "csv": quote(as_csv(x_title, y_title, rows)),
+    }
+    return mark_safe(render_to_string("_chart.html", context))
+
+
+def axis_title(axis):
+    return f"{axis['name']} ({axis['unit']})" if axis.get("unit") else axis["name"]
+
+
+def declare(x_title, y_title, rows, axes):
+    """The Vega-Lite of lines with their intervals. Lines differ by dash and shape as well as by colour."""
+    values = sorted({row["x"] for row in rows})
+    ticks = values if axes["x"].get("log") and len(values) <= 8 else alt.Undefined
+    labels = list(dict.fromkeys(row["line"] for row in rows))
+    legend = alt.Legend(orient="top", title=None, columns=2, labelLimit=220) if len(labels) > 1 else None
+    x = alt.X("x:Q", title=x_title, scale=scale(axes["x"]), axis=alt.Axis(values=ticks, format=",~"))
+    chart = alt.Chart(alt.Data(values=rows)).encode(
+        x=x, color=alt.Color("line:N", sort=labels, scale=alt.Scale(range=LINES), legend=legend)
+    )
+    dashes = alt.StrokeDash("line:N", sort=labels, legend=legend)
+    shapes = alt.Shape("line:N", sort=labels, legend=legend)
+    y = alt.Y("y:Q", title=y_title, scale=scale(axes["y"]))
+    layers = [
+        chart.mark_errorband(opacity=0.18).encode(
+            y=alt.Y("low:Q", title=y_title, scale=scale(axes["y"])), y2="high:Q"
+        ),
+        chart.mark_line(strokeWidth=2).encode(y=y, strokeDash=dashes),
+    ]
+    if len(rows) <= 80:
+        layers.append(chart.mark_point(size=34, filled=True, opacity=1).encode(y=y, shape=shapes))
+    return (
+        alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, background=None).configure(**LOOK).to_dict()
+    )
+
+
+def scale(axis):
+    return (
+        alt.Scale(type="log", base=2 if axis["log"] else 10, nice=False)
+        if axis.get("log")
+        else alt.Scale(zero=True)
+    )
+
+
+LOOK = {
+    "font": "inherit",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": MUTED,
+        "titleColor": INK,
+        "gridColor": RULE,
+        "domainColor": MUTED,
+        "tickColor": MUTED,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": 500,
+        "titlePadding": 8,
+    },
+    "legend": {"labelColor": INK, "labelFontSize": 12, "symbolStrokeWidth": 2},
+}
+
+
+def drawn(spec, title):
+    """The SVG of a spec, drawn once and kept by its content. Our CSP allows it no style attribute."""
+    content = json.dumps([VERSION, title, spec], sort_keys=True)
+    key = f"chart:{hashlib.sha256(content.encode()).hexdigest()}"
+    if (svg := cache.get(key)) is None:
+        svg = tidy(vl_convert.vegalite_to_svg(spec), title)
+        cache.set(key, svg, MONTH_S)
+    return svg
+
+
+def tidy(svg, title):
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(f'"{colour}"', f'"{variable}"')
+    svg = re.sub(r' (style|role|aria-[a-z]+|font-family)="[^"]*"', "", svg)
+    label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def as_csv(x_title, y_title, rows):
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["line", x_title, y_title, "low", "high"])
+    writer.writerows([row["line"], row["x"], row["y"], row["low"], row["high"]] for row in rows)
+    return out.getvalue()

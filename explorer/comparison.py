@@ -1,0 +1,92 @@
+"""Claimed beside measured: which measurement stands for a claim, and where both lie on one scale."""
+
+from dataclasses import dataclass
+from math import log2
+
+from django.db.models import OuterRef, Subquery
+
+from explorer.search import scored
+from papers.models import Claim
+from reproduce.models import Measurement
+
+WIDTH, MIDDLE, REACH = 200, 100, 2  # of the picture; two doublings reach its edge
+UNSCORED = (Measurement.Verdict.NOT_COMPARABLE, Measurement.Verdict.INVALID)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Horizontal places of a claim's range and a measurement's interval, the claimed value at the middle."""
+
+    claim_from: float
+    claim_to: float
+    low: float
+    value: float
+    high: float
+    predicted: float | None
+    words: str
+
+    @property
+    def claim_width(self):
+        return max(self.claim_to - self.claim_from, 1)
+
+    @property
+    def interval_width(self):
+        return max(self.high - self.low, 1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A claim with what was measured of it, newest first by measure; `measurements` may be empty."""
+
+    claim: Claim
+    measurements: list[Measurement]
+
+
+def latest():
+    """The newest scored measurement of each (paper, name), with its run and claim."""
+    same = scored().filter(run__paper=OuterRef("run__paper"), name=OuterRef("name"))
+    newest = same.order_by("-run__finished", "-pk").values("pk")[:1]
+    return scored().filter(pk=Subquery(newest)).select_related("claim", "run", "run__paper")
+
+
+def headlines(limit):
+    """The newest judged measurements for the front page, headline numbers first."""
+    judged = latest().filter(claim__isnull=False).exclude(verdict__in=UNSCORED)
+    return with_lanes(judged.order_by("-headline", "-run__finished", "position")[:limit])
+
+
+def of_paper(paper):
+    """Every claim of a paper as a Row, and the measurements that no claim asks for."""
+    measured = with_lanes(latest().filter(run__paper=paper).order_by("run_id", "position"))
+    rows = [
+        Row(claim, [each for each in measured if each.claim_id == claim.pk]) for claim in paper.claims.all()
+    ]
+    return rows, [each for each in measured if each.claim_id is None]
+
+
+def with_lanes(measurements):
+    """The measurements as a list, each with its `lane` (None where no ratio to the claim makes sense)."""
+    found = list(measurements)
+    for each in found:
+        each.lane = lane(each.claim, each) if each.claim else None
+    return found
+
+
+def lane(claim, measured):
+    """Places on a doubling scale around the claimed value; right of the middle is better than claimed."""
+    values = [claim.low, claim.value, claim.high, measured.low, measured.value, measured.high]
+    if measured.verdict in UNSCORED or min(values) <= 0:
+        return None
+    side = -1 if claim.better == "lower" else 1
+
+    def place(value):
+        doublings = max(-REACH, min(REACH, side * log2(value / claim.value)))
+        return round(MIDDLE + doublings / REACH * (MIDDLE - 6), 1)
+
+    claimed, seen = (
+        sorted(map(place, (claim.low, claim.high))),
+        sorted(map(place, (measured.low, measured.high))),
+    )
+    predicted = place(measured.predicted) if measured.predicted and measured.predicted > 0 else None
+    words = f"measured {measured.value / claim.value:.2g} times the claimed value"
+    return Lane(*claimed, seen[0], place(measured.value), seen[1], predicted, words)

@@ -1,0 +1,63 @@
+"""Pages for what goes wrong: what happened, and what to do next."""
+
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+
+from explorer.api import REMEDIES
+from explorer.outage import is_outage, unavailable, wants_json
+
+BAD = "The request could not be understood."
+FORBIDDEN = "Your account may not do this."
+BROKEN = "Something broke on our side; it has been written to the log."
+STALE = "The form was too old, or your browser sent no cookie with it, so nothing was changed."
+LONGEST_SHOWN = 200_000
+
+
+def bad_request(request, exception=None):
+    return answer(request, 400, "bad_request", BAD)
+
+
+def forbidden(request, exception=None):
+    return answer(request, 403, "forbidden", str(exception or "") or FORBIDDEN)
+
+
+def not_found(request, exception=None):
+    told = exception.args[0] if exception and exception.args else ""
+    # Django's own resolver puts a dictionary there: nothing that a reader could use.
+    message = told if isinstance(told, str) and told else f"There is nothing at {request.path[:200]}."
+    return answer(request, 404, "not_found", message)
+
+
+def server_error(request):
+    """500; or 503 when what broke is that the database is away."""
+    if is_outage():
+        return unavailable(request)
+    if wants_json(request):
+        return as_json(
+            500, "server_error", BROKEN, "Try again; if it lasts, tell the operators of this site."
+        )
+    return HttpResponse(render_to_string("500.html", {"message": BROKEN}), status=500)
+
+
+def stale_form(request, reason=""):
+    """A POST without a valid CSRF token. What was typed is shown, so that it can be sent again."""
+    if wants_json(request):
+        return as_json(403, "csrf", STALE, "Send the header X-CSRFToken, or use an API token.")
+    typed = [
+        (name, value[:LONGEST_SHOWN])
+        for name, value in request.POST.items()
+        if value.strip() and "password" not in name and name != "csrfmiddlewaretoken"
+    ]
+    return render(request, "csrf.html", {"message": STALE, "typed": typed}, status=403)
+
+
+def answer(request, status, code, message):
+    if wants_json(request):
+        return as_json(status, code, message, REMEDIES[status])
+    return render(request, f"{status}.html", {"message": message}, status=status)
+
+
+def as_json(status, code, message, remedy):
+    error = {"code": code, "message": message, "remedy": remedy, "fields": {}}
+    return JsonResponse({"error": error}, status=status)

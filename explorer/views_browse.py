@@ -1,0 +1,139 @@
+"""Pages for reading: the front page, the list of papers, one paper, techniques, the method."""
+
+from django.db import connection
+from django.db.models import Count
+from django.http import JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_safe
+
+from explorer import citing, comparison
+from explorer.addresses import paper_named, present_key
+from explorer.heatmap import heat_map
+from explorer.search import Search, scored, with_evidence
+from papers import bibtex
+from papers.models import AXES, Claim, Paper, Technique
+from reproduce import catalogue, pool
+from reproduce.models import Run
+
+SHOWN = 8
+
+
+@require_safe
+def front(request):
+    """What this is, in five seconds: the map of the field, and claims beside measurements."""
+    years, axes = heat_map()
+    context = {
+        "years": years,
+        "axes": axes,
+        "papers": Paper.objects.count(),
+        "claims": Claim.objects.count(),
+        "measured": scored().count(),
+        "recipes": len(catalogue.recipes()),
+        "headlines": comparison.headlines(SHOWN),
+        "newest": with_evidence(Paper.objects.newest()).order_by("-added", "-year", "key")[:SHOWN],
+        "runs": Run.objects.select_related("paper").defer(*Run.HEAVY)[:SHOWN],
+    }
+    return render(request, "front.html", context)
+
+
+@require_safe
+def papers(request):
+    """The list with its facets; an identifier typed as words leads straight to its paper."""
+    search = Search(request.GET)
+    if not search.is_valid():
+        return render(request, "papers/list.html", {"search": search, "bad": True}, status=400)
+    named = search.record()
+    if named and named[2]:
+        return leave_for(request, named[2])
+    context = {"search": search, "page": search.chosen_page(), "facets": search.facets(), "named": named}
+    response = render(request, "papers/_browse.html" if in_place(request) else "papers/list.html", context)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+@require_safe
+def paper(request, key):
+    """The evidence first: what the paper claims beside what was measured, then everything else."""
+    found = Paper.objects.in_full().filter(key=key).first()
+    if found is None:
+        return redirect("paper", key=present_key(key), permanent=True)
+    rows, unclaimed = comparison.of_paper(found)
+    context = {
+        "paper": found,
+        "rows": rows,
+        "unclaimed": unclaimed,
+        "recipes": catalogue.recipes_of(found),
+        "runs": found.runs.select_related("requested_by").defer(*Run.HEAVY)[:SHOWN],
+        "bibtex": bibtex.entry(found),
+        "names": [link(name) for name in found.identifiers.all()],
+        "tags": citing.citation_tags(found, request.build_absolute_uri(found.get_absolute_url())),
+        "changes": found.changes.count(),
+    }
+    return render(request, "papers/page.html", context)
+
+
+@require_safe
+def by_identifier(request, scheme, value):
+    return redirect(paper_named(scheme, value))
+
+
+@require_safe
+def techniques(request):
+    """The taxonomy: every technique under its axis, with its papers counted."""
+    counted = Technique.objects.annotate(count=Count("papers"))
+    groups = [(slug, name, [each for each in counted if each.axis == slug]) for slug, name in AXES.items()]
+    return render(request, "techniques/list.html", {"groups": groups})
+
+
+@require_safe
+def technique(request, slug):
+    """A technique's evidence, then its papers, best evidence first."""
+    found = get_object_or_404(Technique, slug=slug)
+    measured = comparison.latest().filter(run__paper__techniques=found, claim__isnull=False)
+    listed = with_evidence(found.papers.in_full())
+    context = {
+        "technique": found,
+        "measurements": comparison.with_lanes(measured.order_by("-headline", "run_id", "position")),
+        "papers": listed.order_by("-measured", "-claimed", "-year", "key"),
+        "total": found.papers.count(),
+    }
+    return render(request, "techniques/page.html", context)
+
+
+@require_safe
+def about(request):
+    return render(request, "about.html")
+
+
+@require_safe
+def healthz(request):
+    """For watchdogs: the database answers, and this many workers are alive."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return JsonResponse({"database": "ok", "workers": pool.alive_workers().count()})
+
+
+def in_place(request):
+    """Whether htmx asks for the list alone; a page restored from history is wanted whole."""
+    return request.htmx and not request.htmx.history_restore_request
+
+
+def leave_for(request, paper):
+    response = redirect(paper)
+    if in_place(request):
+        response = render(request, "papers/_browse.html")
+        response["HX-Redirect"] = paper.get_absolute_url()
+    return response
+
+
+def link(name):
+    """An identifier with its address at home."""
+    homes = {
+        "arxiv": "https://arxiv.org/abs/{}",
+        "doi": "https://doi.org/{}",
+        "openreview": "https://openreview.net/forum?id={}",
+        "acl": "https://aclanthology.org/{}",
+        "url": "{}",
+    }
+    return name, homes[name.scheme].format(name.value)
