@@ -116,9 +116,8 @@ def test_an_ordinary_users_checkout_runs_beside_another_one(stack, tmp_path_fact
         copy_of_the_tree(folder / "Spectrum"), folder / "Spectrum" / "var", free_port(), HOME=str(folder)
     )
     if os.geteuid() == 0:
-        other.identity = identity(
-            folder / "Spectrum", Path(sys.executable).resolve(), Path(sys.prefix) / "bin"
-        )
+        programs = [Path(sys.executable).resolve(), Path(sys.prefix) / "bin"]
+        other.identity = identity(folder / "Spectrum", programs)
         for path in [folder, *folder.rglob("*")]:
             os.chown(path, account().pw_uid, account().pw_gid, follow_symlinks=False)
     other.start()
