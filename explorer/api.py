@@ -4,6 +4,7 @@ An error is {"error": {"code", "message", "remedy", "fields"}}: what happened, a
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from math import ceil
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
@@ -32,6 +33,7 @@ REMEDIES = {
 }
 DATABASE_AWAY = "The database is not answering, so nothing can be read or stored just now."
 RETRY_S = 5
+MOST_FIELDS, LONGEST_NAME, LONGEST_TOLD = 50, 80, 500  # an error echoes input, but never all of a flood
 
 
 class Problem(exceptions.APIException):
@@ -81,7 +83,8 @@ def _of_the_framework(exc):
 
 def refused(errors):
     """The 400 for {field: sentences}; a form's or a serializer's errors, or one sentence a field."""
-    fields = {name or "__all__": list(_sentences(told)) for name, told in dict(errors).items()}
+    some = islice(dict(errors).items(), MOST_FIELDS)
+    fields = {name[:LONGEST_NAME] or "__all__": list(_sentences(told)) for name, told in some}
     whole = [text for name in ("__all__", "non_field_errors") for text in fields.pop(name, [])]
     named = [f"{name}: {text}" for name, texts in fields.items() for text in texts]
     return Problem(400, "invalid", " ".join([*whole, *named]), fields=fields)
@@ -92,7 +95,7 @@ def _sentences(told) -> Iterator[str]:
         for name, inner in told.items():
             yield from (f"{name}: {text}" for text in _sentences(inner))
     elif isinstance(told, str):
-        yield told
+        yield told if len(told) <= LONGEST_TOLD else told[:LONGEST_TOLD] + " …"
     else:
         for inner in told:
             yield from _sentences(inner)

@@ -9,11 +9,12 @@ from rest_framework import serializers
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
 
-from explorer.api import PageQuery, checked, described, in_pages, missing, page_of, query, refused
-from explorer.search import EVIDENCE_COLUMNS, Search
+from explorer.addresses import present_key
+from explorer.api import PageQuery, checked, described, in_pages, page_of, query, refused
+from explorer.search import Search, with_evidence
 from explorer.serializers import ClaimSerializer, PaperDetailSerializer, PaperSerializer, TechniqueSerializer
 from papers.metrics import METRICS
-from papers.models import Claim, FormerKey, Paper, Technique
+from papers.models import Claim, Paper, Technique
 from reproduce import catalogue
 from reproduce.models import Measurement, Run
 
@@ -48,8 +49,10 @@ def papers(request):
     }
     if errors or not search.is_valid():
         raise refused(search.errors | errors)
-    paging = checked(PageQuery, {name: asked[name] for name in PAGING if name in asked})
-    return page_of(request, search.papers().in_full(), PaperSerializer, paging)
+    paging = checked(PageQuery, {name: asked[name] for name in PAGING if asked.get(name)})
+    named = search.record()
+    found = with_evidence(Paper.objects.filter(pk=named[2].pk)) if named and named[2] else search.papers()
+    return page_of(request, found.in_full(), PaperSerializer, paging)
 
 
 @described("papers_retrieve", {200: PaperDetailSerializer}, problems=[404])
@@ -57,10 +60,10 @@ def papers(request):
 def paper(request, key):
     """One paper with its identifiers, claims, measurements and runs. A former key redirects to it."""
     claims = Prefetch("claims", Claim.objects.select_related("paper"))
-    found = Paper.objects.annotate(**EVIDENCE_COLUMNS).in_full().prefetch_related("former_keys", claims)
+    found = with_evidence(Paper.objects.in_full()).prefetch_related("former_keys", claims)
     found = found.filter(key=key).first()
     if found is None:
-        return _redirected(key)
+        return HttpResponseRedirect(reverse("api-paper", args=[present_key(key)]))
     found.recipes = [recipe.slug for recipe in catalogue.recipes_of(found)]
     found.latest_runs = for_lists(Run.objects.filter(paper=found))[:LATEST_RUNS]
     found.measurements = Measurement.objects.filter(run__in=list(found.latest_runs)).select_related("claim")
@@ -72,13 +75,6 @@ def for_lists(runs):
     return runs.select_related("paper", "requested_by", "worker").defer(
         *Run.HEAVY, "paper__abstract", "paper__search"
     )
-
-
-def _redirected(key):
-    former = FormerKey.objects.select_related("paper").filter(key=key).first()
-    if former is None:
-        raise missing(f"There is no paper {key}.", "Find its key with GET /api/papers?q=words.")
-    return HttpResponseRedirect(reverse("api-paper", args=[former.paper.key]))
 
 
 @described("techniques_list", {200: in_pages(TechniqueSerializer)}, problems=[400], parameters=[PageQuery])

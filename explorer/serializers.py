@@ -27,7 +27,7 @@ class IdentifierSerializer(serializers.ModelSerializer):
 
 
 class PaperSerializer(serializers.ModelSerializer):
-    """A paper as lists show it. Annotate search.EVIDENCE_COLUMNS; prefetch techniques and identifiers."""
+    """A paper as lists show it. Give it search.with_evidence() and in_full()."""
 
     page = serializers.CharField(source="get_absolute_url", help_text="Where people read it on this site")
     authors = serializers.ListField(child=serializers.CharField(), source="author_list")
@@ -84,7 +84,12 @@ class RunSerializer(serializers.ModelSerializer):
 
     page = serializers.CharField(source="get_absolute_url", help_text="Where people watch it on this site")
     paper = serializers.SlugRelatedField("key", read_only=True)
-    requested_by = serializers.SlugRelatedField("username", read_only=True, allow_null=True)
+    requested_by = serializers.SlugRelatedField(
+        "username",
+        read_only=True,
+        allow_null=True,
+        help_text="Who asked for it; null if nobody's account did",
+    )
     worker = serializers.SlugRelatedField("name", read_only=True, allow_null=True)
 
     class Meta:
