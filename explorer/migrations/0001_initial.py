@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=60)),
-                ('digest', models.CharField(help_text='SHA-256 of the token; the token itself is shown once', max_length=64, unique=True)),
+                ('digest', models.CharField(help_text='SHA-256; the token itself is shown once', max_length=64, unique=True)),
                 ('created', models.DateTimeField(auto_now_add=True)),
                 ('last_used', models.DateTimeField(null=True)),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_tokens', to=settings.AUTH_USER_MODEL)),
