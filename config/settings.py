@@ -131,7 +131,14 @@ TEMPLATES = [
 DATABASES = {"default": database(os.environ.get("DATABASE_URL") or embedded.database_url(VAR))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Rate limits must hold across processes, so the cache they count in is shared: the database itself.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
+# Its default of 300 entries would forget people's counts as soon as it is busy.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache",
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    }
+}
 
 # Sign-in
 AUTHENTICATION_BACKENDS = [
