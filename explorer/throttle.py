@@ -14,7 +14,7 @@ from django.shortcuts import render
 
 
 def limited(action, limit, per_s):
-    """A view that one person reaches at most `limit` times within any `per_s` seconds; then comes a 429 page."""
+    """Let one person reach a view at most `limit` times within any `per_s` seconds; then comes a 429 page."""
 
     def decorate(view):
         @wraps(view)

@@ -145,3 +145,13 @@ def test_htmx_gets_the_entry_alone(client, ada, ben, technique):
     assert page.status_code == 200
     assert page.content.decode().strip().startswith("<article")
     assert "rejected by ada" in text_of(page)
+
+
+def test_what_htmx_shows_after_a_refusal_stays_open(client, ada, ben, technique):
+    """A name would make it exclusive with its predecessor, which is still in the page while htmx swaps."""
+    entry = make_entry(ben)
+    client.force_login(ada)
+    page = client.post(f"/moderation/{entry.pk}", {"action": "accept"}, headers={"HX-Request": "true"})
+    assert page.status_code == 200
+    assert page.content.decode().count("<details open>") == 1
+    assert '<details name="' not in page.content.decode()

@@ -33,6 +33,13 @@ def test_time_that_has_passed_counts_no_more(ben):
     assert count_through(request, 2) == [0, 10]
 
 
+def test_a_busy_cache_forgets_no_count(ben):
+    count_through(request_of(ben), 2)
+    for number in range(400):
+        cache.set(f"user-{number}", number)
+    assert throttle.wait_s(request_of(ben), "submit", 2, 60) > 0
+
+
 def test_each_person_and_each_action_is_counted_apart(ben, cy):
     count_through(request_of(ben), 3)
     assert throttle.wait_s(request_of(cy), "submit", 2, 60) == 0
