@@ -1,5 +1,6 @@
 """Recipes and runs as JSON: what can be re-measured, asking for it, watching it, cancelling it."""
 
+from django.db.models import prefetch_related_objects
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse
@@ -168,6 +169,7 @@ def _found(run_id):
 def _told(run_id, notice="", status=200):
     """The run as it stands now, with what its reader should know first."""
     found = _found(run_id)
+    prefetch_related_objects([found], "measurements__claim", "events")
     told = {
         "notice": " ".join(filter(None, [notice, _no_worker(found)])),
         "position": pool.queue_position(found),

@@ -34,6 +34,8 @@ class PaperSerializer(serializers.ModelSerializer):
     techniques = serializers.SlugRelatedField("slug", many=True, read_only=True)
     axes = serializers.SerializerMethodField()
     identifiers = IdentifierSerializer(many=True)
+    url = serializers.CharField(help_text="Where the paper itself is, or empty")
+    code_url = serializers.CharField(help_text="Where its code is, or empty")
     claimed = serializers.IntegerField(help_text="How many claims it makes")
     measured = serializers.IntegerField(help_text="How many numbers full runs measured for it")
     headline = serializers.ChoiceField(

@@ -4,7 +4,7 @@ import itertools
 
 from django.db.models.functions import Now
 
-from reproduce.models import Run, Worker
+from reproduce.models import Measurement, Run, Worker
 from tests.making import make_paper
 
 numbers = itertools.count(1)
@@ -30,3 +30,16 @@ def make_run(**over):
     if "paper" not in over:
         given["paper"] = make_paper()
     return Run.objects.create(**{**given, **over})
+
+
+def make_measurement(run, **over):
+    given = {
+        "name": "speedup",
+        "label": "Speed-up",
+        "metric": "speedup_x",
+        "value": 2.0,
+        "low": 1.9,
+        "high": 2.1,
+    }
+    given |= {"n": 30, "verdict": "not_comparable", "verdict_reason": "It is not scored."}
+    return Measurement.objects.create(run=run, **given | over)
