@@ -37,6 +37,7 @@ def deep_stack(tmp_path_factory):
     yield stack
     if stack.processes():
         stack.kill_everything()
+    embedded.stop(stack.var)
 
 
 def test_nothing_is_lost_when_everything_is_killed(deep_stack):
