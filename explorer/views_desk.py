@@ -45,10 +45,14 @@ def moderators_only(view):
 @never_cache
 @read_or_write
 def submit(request):
-    """Paste or upload. What a signed-out person typed waits in their session until they have signed in."""
-    if request.method != "POST":
-        return _submit_page(request, SubmitForm(initial=request.session.get(DRAFT)))
-    form = SubmitForm(request.POST, request.FILES)
+    """Paste or upload; then comes the preview."""
+    if request.method == "POST":
+        return _receive(request, SubmitForm(request.POST, request.FILES))
+    return _submit_page(request, SubmitForm(initial=request.session.get(DRAFT)))
+
+
+def _receive(request, form):
+    """What a signed-out person typed waits in their session until they have signed in."""
     if not form.is_valid():
         form.status = 400
     elif wait := throttle.wait_s(request, "submit", SUBMISSIONS, PER_S):
