@@ -160,6 +160,7 @@ def revive_engines(var):
 def shut_down(children, var, signals):
     """Stop everything in order. The last sweep catches a child born as the signal came."""
     signals.stopping = True
+    print(flush=True)
     for child in filter(Child.alive, children):
         print(f"  stopping {child.name}", flush=True)
         child.stop(lambda: signals.hurried)
