@@ -211,7 +211,7 @@ REST_FRAMEWORK = {
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
     ],
-    "DEFAULT_THROTTLE_RATES": {"anon": "120/min", "user": "300/min"},
+    "DEFAULT_THROTTLE_RATES": {"anon": "600/min", "user": "1200/min"},
     # Whom a throttle counts: without a proxy of ours in front, X-Forwarded-For is whatever the client says.
     "NUM_PROXIES": 1 if env_bool("BEHIND_PROXY", False) else 0,
     "EXCEPTION_HANDLER": "explorer.api.problem",
