@@ -8,6 +8,7 @@ from django.db.models import OuterRef, Subquery
 from explorer.search import scored
 from papers.models import Claim
 from reproduce.models import Measurement
+from reproduce.recipes.spec import Recipe
 
 WIDTH, MIDDLE, REACH = 200, 100, 2  # of the picture; two doublings reach its edge
 UNSCORED = (Measurement.Verdict.NOT_COMPARABLE, Measurement.Verdict.INVALID)
@@ -36,10 +37,11 @@ class Lane:
 
 @dataclass(frozen=True)
 class Row:
-    """A claim with what was measured of it, newest first by measure; `measurements` may be empty."""
+    """A claim, what was measured of it, and the recipe that would measure it; either may be missing."""
 
     claim: Claim
     measurements: list[Measurement]
+    recipe: Recipe | None
 
 
 def latest():
@@ -50,16 +52,20 @@ def latest():
 
 
 def headlines(limit):
-    """The newest judged measurements for the front page, headline numbers first."""
+    """The newest judged measurements for the front page: headline numbers first, then kept by paper."""
     judged = latest().filter(claim__isnull=False).exclude(verdict__in=UNSCORED)
-    return with_lanes(judged.order_by("-headline", "-run__finished", "position")[:limit])
+    chosen = judged.order_by("-headline", "-run__finished", "position")[:limit]
+    papers = list(dict.fromkeys(each.run.paper_id for each in chosen))
+    return with_lanes(sorted(chosen, key=lambda each: papers.index(each.run.paper_id)))
 
 
-def of_paper(paper):
+def of_paper(paper, recipes):
     """Every claim of a paper as a Row, and the measurements that no claim asks for."""
     measured = with_lanes(latest().filter(run__paper=paper).order_by("run_id", "position"))
+    asked = {measure.claim: recipe for recipe in recipes for measure in recipe.measures}
     rows = [
-        Row(claim, [each for each in measured if each.claim_id == claim.pk]) for claim in paper.claims.all()
+        Row(claim, [each for each in measured if each.claim_id == claim.pk], asked.get(claim.slug))
+        for claim in paper.claims.all()
     ]
     return rows, [each for each in measured if each.claim_id is None]
 

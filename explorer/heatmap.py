@@ -57,8 +57,8 @@ def lines(counts, spans):
 
 
 def cell(axis, span, count, most):
-    # The square root: papers multiply year by year, and early years would all look empty.
-    shade = round(SHADES * (count / most) ** 0.5) if count else 0
+    # A root: papers multiply year by year, and early years would all look empty.
+    shade = round(SHADES * (count / most) ** 0.4) if count else 0
     first, last = span
     year = str(last) if first == last else f"..{last}"
     return Cell(count, max(shade, 1) if count else 0, title(span), f"axis={axis}&year={year}")

@@ -23,7 +23,7 @@ EVIDENCE = {
     "claims": "has claims",
     "recipe": "has a recipe",
     "measured": "measured on a GPU",
-    **{code: label for code, label in Measurement.Verdict.choices if code != "invalid"},
+    **{code: label.lower() for code, label in Measurement.Verdict.choices if code != "invalid"},
 }
 SORTS = {
     "relevance": "Best match",

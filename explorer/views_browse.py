@@ -46,7 +46,9 @@ def papers(request):
     named = search.record()
     if named and named[2]:
         return leave_for(request, named[2])
-    context = {"search": search, "page": search.chosen_page(), "facets": search.facets(), "named": named}
+    facets = search.facets()
+    context = {"search": search, "page": search.chosen_page(), "facets": facets, "named": named}
+    context["most"] = max((choice.count for choice in facets["year"]), default=1)
     response = render(request, "papers/_browse.html" if in_place(request) else "papers/list.html", context)
     patch_vary_headers(response, ["HX-Request"])
     return response
@@ -58,12 +60,13 @@ def paper(request, key):
     found = Paper.objects.in_full().filter(key=key).first()
     if found is None:
         return redirect("paper", key=present_key(key), permanent=True)
-    rows, unclaimed = comparison.of_paper(found)
+    recipes = catalogue.recipes_of(found)
+    rows, unclaimed = comparison.of_paper(found, recipes)
     context = {
         "paper": found,
         "rows": rows,
         "unclaimed": unclaimed,
-        "recipes": catalogue.recipes_of(found),
+        "recipes": recipes,
         "runs": found.runs.select_related("requested_by").defer(*Run.HEAVY)[:SHOWN],
         "bibtex": bibtex.entry(found),
         "names": [link(name) for name in found.identifiers.all()],

@@ -1,10 +1,10 @@
-"""The list and the single paper in formats for other programs: BibTeX, CSV, JSON, streamed."""
+"""The list and the single paper in formats for other programs: BibTeX, CSV, JSON."""
 
 import csv
 import json
 from itertools import chain
 
-from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_safe
 
@@ -13,7 +13,6 @@ from explorer.search import Search, with_evidence
 from papers import bibtex
 from papers.models import Paper
 
-CHUNK = 200
 COLUMNS = ("key", "title", "authors", "year", "month", "venue", "arxiv", "doi", "openreview", "acl")
 COLUMNS += ("url", "code", "axes", "techniques", "verified", "claims", "measurements")
 TYPES = {
@@ -30,8 +29,7 @@ def papers(request, form):
     search = Search(request.GET)
     if not search.is_valid():
         return HttpResponse(search.errors.as_text(), status=400, content_type="text/plain; charset=utf-8")
-    found = search.papers().in_full().iterator(CHUNK)
-    return download(write(found), form, "papers")
+    return download(write(search.papers().in_full()), form, "papers")
 
 
 @require_safe
@@ -52,7 +50,7 @@ def writer(form):
 
 
 def download(parts, form, name):
-    response = StreamingHttpResponse(parts, content_type=TYPES[form])
+    response = HttpResponse(parts, content_type=TYPES[form])
     response["Content-Disposition"] = f'inline; filename="{name}.{form}"'
     return response
 

@@ -6,9 +6,9 @@ from functools import reduce
 from operator import and_, or_
 from typing import Self
 
-from django.contrib.postgres.search import SearchQueryCombinable, SearchQueryField, SearchRank
+from django.contrib.postgres.search import SearchQuery, SearchQueryCombinable, SearchRank
 from django.db import models
-from django.db.models import F, Func, Value
+from django.db.models import F, Func
 from django.db.models.sql.compiler import SQLCompiler
 
 
@@ -44,27 +44,23 @@ class PaperQuerySet(models.QuerySet):
         return self.filter(pk__in=tagged.values("paper_id"))
 
 
-class Term(SearchQueryCombinable, Func):
+class Term(SearchQuery):
     """One word or "phrase": titles and abstracts are stemmed, names are not, so it may match either way.
 
     An English stop word matches everything; else "attention is all you need" would find nothing.
     """
 
-    config = None
-    output_field = SearchQueryField()
-
     def __init__(self, text: str, *, phrase: bool = False, negated: bool = False) -> None:
-        read = "phraseto_tsquery" if phrase else "plainto_tsquery"
-        either = f"({read}('english', %(expressions)s) || {read}('simple', %(expressions)s))"
-        self.template = (
-            f"(CASE WHEN numnode({read}('english', %(expressions)s)) = 0 THEN ''::tsquery"
-            f" ELSE {'!!' if negated else ''}{either} END)"
-        )
-        super().__init__(Value(text))
+        super().__init__(text, search_type="phrase" if phrase else "plain", invert=negated)
 
-    def as_sql(self, compiler: SQLCompiler, connection: object, **extra: object) -> tuple[str, list]:
-        sql, parameters = super().as_sql(compiler, connection, template=self.template, **extra)
-        return sql, [*parameters] * self.template.count("%(expressions)s")
+    def as_sql(self, compiler: SQLCompiler, connection: object, **_: object) -> tuple[str, list]:
+        english, simple = (f"{self.function}('{name}', %(expressions)s)" for name in ("english", "simple"))
+        sign = "!!" if self.invert else ""
+        template = (
+            f"(CASE WHEN numnode({english}) = 0 THEN ''::tsquery ELSE {sign}({english} || {simple}) END)"
+        )
+        sql, parameters = Func.as_sql(self, compiler, connection, template=template)
+        return sql, [*parameters] * template.count("%(expressions)s")
 
 
 def words(text: str) -> SearchQueryCombinable:

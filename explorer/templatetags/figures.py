@@ -2,6 +2,7 @@
 
 from django import template
 from django.utils.html import format_html
+from django.utils.safestring import mark_safe
 
 from explorer import citing
 from papers.metrics import METRICS
@@ -10,13 +11,15 @@ register = template.Library()
 THIN_SPACE, MINUS = "\u202f", "−"
 SUFFIX = {"x": "×", "fraction": f"{THIN_SPACE}%", "%": f"{THIN_SPACE}%"}
 # Shapes as well as words and colours: a verdict must survive a black-and-white print.
+SHAPE = '<svg class="shape" viewBox="0 0 12 12" aria-hidden="true">{}</svg>'
+RING = "M6 1.2a4.8 4.8 0 1 0 0 9.6 4.8 4.8 0 0 0 0-9.6Z"
 SHAPES = {
-    "reproduced": "●",
-    "same_direction": "◐",
-    "not_reproduced": "○",
-    "inconclusive": "◇",
-    "not_comparable": "≠",
-    "invalid": "✕",
+    "reproduced": f'<path class="full" d="{RING}"/>',
+    "same_direction": f'<path d="{RING}"/><path class="full" d="M6 1.2a4.8 4.8 0 0 0 0 9.6Z"/>',
+    "not_reproduced": f'<path d="{RING}"/>',
+    "inconclusive": '<path d="M6 .8 11.2 6 6 11.2 .8 6Z"/>',
+    "not_comparable": '<path d="M1.5 4.3h9M1.5 7.7h9M8.3 1.2 3.7 10.8"/>',
+    "invalid": '<path d="M2 2l8 8M10 2l-8 8"/>',
 }
 WORDS = {
     "reproduced": "reproduced",
@@ -29,8 +32,8 @@ WORDS = {
 
 
 @register.filter
-def plain(value):
-    """5.7123 -> 5.71, 10000 -> 10 000, 0.0000123 -> 1.23e−5."""
+def plain(value, keep_zeros=False):
+    """Three significant digits, or all of an integer: 5.7123 -> 5.71, 10000 -> 10 000, 1.2e-5 -> 1.2e−5."""
     if value is None:
         return "–"
     if value == 0:
@@ -40,28 +43,29 @@ def plain(value):
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}".replace("-", MINUS)
     digits = max(0, 2 - int(f"{abs(value):e}".split("e")[1]))
     text = f"{value:,.{digits}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
+    if "." in text and not keep_zeros:
+        text = text.rstrip("0").rstrip(".")
     return text.replace(",", THIN_SPACE).replace("-", MINUS)
 
 
 @register.filter
-def figure(value, metric):
+def figure(value, metric, keep_zeros=False):
     """A value of that metric with its unit: 5.71×, 3 %, 35 MB."""
     unit = METRICS[metric].unit if metric in METRICS else ""
     if value is None:
         return "–"
     if unit == "fraction":
         value *= 100
-    return plain(value) + (SUFFIX.get(unit) or (THIN_SPACE + unit if unit else ""))
+    return plain(value, keep_zeros) + (SUFFIX.get(unit) or (THIN_SPACE + unit if unit else ""))
 
 
 @register.simple_tag
-def interval(row, metric=None):
-    """ "5.6× – 5.8×" of anything with low and high; nothing where both are the value itself."""
-    metric = metric or row.metric
+def interval(row):
+    """ "2.19× – 2.20×" of a claim or a measurement; nothing where both ends are the value itself."""
     if row.low == row.high:
         return ""
-    return f"{figure(row.low, metric)} – {figure(row.high, metric)}"
+    measured = hasattr(row, "n")
+    return f"{figure(row.low, row.metric, measured)} – {figure(row.high, row.metric, measured)}"
 
 
 @register.filter
@@ -81,12 +85,9 @@ def better_word(row):
 
 @register.simple_tag
 def verdict_chip(verdict):
-    return format_html(
-        '<span class="chip verdict-{}"><span aria-hidden="true">{}</span> {}</span>',
-        verdict.replace("_", "-"),
-        SHAPES[verdict],
-        WORDS[verdict],
-    )
+    shape = format_html(SHAPE, mark_safe(SHAPES[verdict]))
+    name = verdict.replace("_", "-")
+    return format_html('<span class="chip verdict-{}">{} {}</span>', name, shape, WORDS[verdict])
 
 
 @register.filter
