@@ -1,4 +1,4 @@
-// Two comforts, nothing that the pages need: a choice of light or dark, and a log that follows its end.
+// Comforts that no page needs: light or dark, copying, filters that stay open, a log that follows its end.
 (() => {
   const root = document.documentElement;
   root.classList.add("js");
@@ -24,6 +24,12 @@
       });
     });
   });
+
+  // Filters that were folded open stay open when the list is replaced.
+  const drawer = () => document.querySelector(".facet-drawer");
+  let open = false;
+  document.addEventListener("htmx:beforeSwap", () => { open = Boolean(drawer()?.open); });
+  document.addEventListener("htmx:afterSwap", () => { if (drawer()) drawer().open = open; });
 
   const atEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   let follow = true;
