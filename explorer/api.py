@@ -26,6 +26,7 @@ REMEDIES = {
     409: "Look at how things stand with GET, and ask again when they allow it.",
     405: "Use one of the methods named in the header Allow.",
     406: "Ask for JSON with 'Accept: application/json'.",
+    411: "Send the header Content-Length.",
     413: "Send it in smaller parts.",
     415: "Send JSON with the header 'Content-Type: application/json'.",
     429: "Wait for as many seconds as the header Retry-After says, then send it again.",
@@ -131,6 +132,13 @@ def checked(serializer_class, data):
     if errors or not valid:
         raise refused(errors)
     return serializer.validated_data
+
+
+def body(request, serializer_class):
+    """What the JSON body says, by that serializer. One without its length is not read."""
+    if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
+        raise Problem(411, "length_required", "The body came in chunks, without saying how long it is.")
+    return checked(serializer_class, request.data)
 
 
 def query(request, serializer_class):

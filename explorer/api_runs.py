@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from explorer.api import (
     PageQuery,
     Problem,
-    checked,
+    body,
     count_against,
     described,
     in_pages,
@@ -79,7 +79,7 @@ class RunRequest(serializers.Serializer):
             RunDetailSerializer, "Joined: the run in flight, or finished, that asks the same"
         ),
     },
-    problems=[400, 401, 403, 409, 413, 415],
+    problems=[400, 401, 403, 409, 411, 413, 415],
     request=RunRequest,
     methods=["POST"],
 )
@@ -87,7 +87,7 @@ class RunRequest(serializers.Serializer):
 def runs(request):
     """GET: runs, newest first. POST: ask for one; the same question's run is joined unless `fresh`."""
     if request.method == "POST":
-        asked = checked(RunRequest, request.data)
+        asked = body(request, RunRequest)
         count_against(request, "run", 30, 3600)
         return _ask(request.user, asked)
     asked = query(request, RunQuery)

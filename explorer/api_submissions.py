@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from explorer.api import (
     PageQuery,
-    checked,
+    body,
     count_against,
     described,
     in_pages,
@@ -41,7 +41,7 @@ class SubmissionRequest(serializers.Serializer):
 @described(
     "submissions_create",
     {201: SubmissionDetailSerializer},
-    problems=[400, 401, 403, 413, 415],
+    problems=[400, 401, 403, 411, 413, 415],
     request=SubmissionRequest,
     methods=["POST"],
 )
@@ -50,7 +50,7 @@ class SubmissionRequest(serializers.Serializer):
 def submissions(request):
     """GET: your own, newest first. POST: send references in; each entry says what was found of it."""
     if request.method == "POST":
-        sent = checked(SubmissionRequest, request.data)
+        sent = body(request, SubmissionRequest)
         count_against(request, "submit", 60, 3600)
         try:
             submission = intake.submit(who=request.user, **sent)

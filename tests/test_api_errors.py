@@ -45,6 +45,11 @@ def test_a_body_that_makes_no_sense_is_a_400_that_stays_short(ben, address, body
     assert (Run.objects.count(), Submission.objects.count()) == (0, 0)
 
 
+def test_a_body_without_its_length_is_a_411(ben):
+    response = make_program(ben).generic("POST", "/api/runs", headers={"Transfer-Encoding": "chunked"})
+    assert told(response) == (411, "length_required", {})
+
+
 def test_a_body_too_large_is_a_413(ben, settings):
     body = b'{"text": "' + b"x" * settings.DATA_UPLOAD_MAX_MEMORY_SIZE + b'"}'
     response = make_program(ben).generic("POST", "/api/submissions", body, content_type="application/json")
