@@ -9,6 +9,7 @@ from django.db.models import Count, Prefetch
 from django.db.models.functions import Now
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.html import escape
 from django.views.decorators.http import require_POST, require_safe
 
@@ -112,7 +113,7 @@ def run_log(request, pk):
     if not request.htmx:
         return HttpResponse(text, content_type="text/plain; charset=utf-8")
     response = render(request, "runs/_log_poll.html", {"run": found, "log_offset": offset, "swap": True})
-    response.content = escape(text).encode() + response.content
+    response.content = escape(text).encode() + response.content.strip()
     if not same:
         response["HX-Reswap"] = "innerHTML"
     return response
@@ -205,6 +206,7 @@ def _live(request, run):
         "run": run,
         "position": pool.queue_position(run),
         "estimate": pool.estimate_s(run),
+        "elapsed": run.started and (timezone.now() - run.started).total_seconds(),
         "served": run.is_final or pool.can_serve(run.device),
         "measurements": run.measurements.select_related("claim"),
         "events": run.events.all(),
