@@ -19,6 +19,7 @@ from reproduce import catalogue
 from reproduce.models import Measurement
 
 PAGE_SIZE = 25
+FIRST_YEAR, LAST_YEAR = 1900, 2100  # as the database allows them
 EVIDENCE = {
     "claims": "has claims",
     "recipe": "has a recipe",
@@ -52,11 +53,11 @@ class YearField(forms.CharField):
         text = super().clean(value)
         if not text:
             return None, None
-        found = re.fullmatch(r"(\d{4})?(\.\.)?(\d{4})?", text)
-        if not found or not text.strip("."):
+        if re.fullmatch(r"\d{4}", text):
+            return year(text), year(text)
+        if not (found := re.fullmatch(r"(\d{4})?\.\.(\d{4})?", text)) or text == "..":
             raise ValidationError("Give a year as 2023, or a span as 2022..2024.")
-        first, dots, last = found.groups()
-        return span(int(first) if first else None, int(last or 0) or (None if dots else int(first)))
+        return span(*(year(end) if end else None for end in found.groups()))
 
 
 class Search(forms.Form):
@@ -66,8 +67,8 @@ class Search(forms.Form):
     axis = forms.MultipleChoiceField(choices=list(AXES.items()), required=False)
     technique = forms.ModelMultipleChoiceField(Technique.objects.all(), to_field_name="slug", required=False)
     year = YearField(max_length=12, required=False)
-    year_from = forms.IntegerField(label="From", min_value=1900, max_value=2100, required=False)
-    year_to = forms.IntegerField(label="To", min_value=1900, max_value=2100, required=False)
+    year_from = forms.IntegerField(label="From", min_value=FIRST_YEAR, max_value=LAST_YEAR, required=False)
+    year_to = forms.IntegerField(label="To", min_value=FIRST_YEAR, max_value=LAST_YEAR, required=False)
     evidence = forms.MultipleChoiceField(choices=list(EVIDENCE.items()), required=False)
     sort = forms.ChoiceField(choices=list(SORTS.items()), required=False)
     page = forms.IntegerField(min_value=1, max_value=1_000_000, required=False)
@@ -107,13 +108,13 @@ class Search(forms.Form):
         return {name: getattr(self, f"_{name}_choices")() for name in FACETS}
 
     def query(self, **changes):
-        """The query string of this search with some fields changed; None or [] removes one."""
-        kept = self.data.copy() if isinstance(self.data, QueryDict) else QueryDict(mutable=True)
-        for name in {"page", *changes}:
-            kept.pop(name, None)
-        for name, value in changes.items():
-            values = value if isinstance(value, list | tuple) else [value]
-            kept.setlist(name, [str(each) for each in values if each not in (None, "")])
+        """The query string of this search, without its page; fields given are changed, None removes one."""
+        kept = QueryDict(mutable=True)
+        for name in self.fields:
+            given = changes[name] if name in changes else self.data.getlist(name)
+            values = [str(value) for value in (given if isinstance(given, list) else [given]) if value]
+            if values and name != "page":
+                kept.setlist(name, values)
         return kept.urlencode()
 
     @property
@@ -187,6 +188,12 @@ class Search(forms.Form):
         )
         chosen = self.cleaned_data["evidence"]
         return [Choice(name, label, counts[f"n_{name}"], name in chosen) for name, label in EVIDENCE.items()]
+
+
+def year(text):
+    if not FIRST_YEAR <= int(text) <= LAST_YEAR:
+        raise ValidationError(f"{text} is not a year between {FIRST_YEAR} and {LAST_YEAR}.")
+    return int(text)
 
 
 def span(first, last):

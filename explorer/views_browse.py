@@ -50,6 +50,7 @@ def papers(request):
     context = {"search": search, "page": search.chosen_page(), "facets": facets, "named": named}
     context["most"] = max((choice.count for choice in facets["year"]), default=1)
     response = render(request, "papers/_browse.html" if in_place(request) else "papers/list.html", context)
+    response["HX-Push-Url"] = f"/papers?{search.query()}"
     patch_vary_headers(response, ["HX-Request"])
     return response
 
