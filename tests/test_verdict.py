@@ -91,7 +91,7 @@ def test_every_verdict_has_a_sentence():
     for rule in ("ratio", "band", "frac", "exact", "exp", "none"):
         for value in (0.1, 1, 2, 2.5, 40):
             reason = judge(claimed(3.0, low=2.5, high=3.5), measured(value, 0.05), rule).reason
-            assert reason.endswith(".") and reason[0].isupper() or reason[0].isdigit()
+            assert (reason.endswith(".") and reason[0].isupper()) or reason[0].isdigit()
 
 
 def test_an_unknown_rule_is_refused():
