@@ -2,8 +2,8 @@
 
 from django.db import connection
 from django.db.models import Count
-from django.http import JsonResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import Http404, JsonResponse
+from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
@@ -93,7 +93,7 @@ def techniques(request):
 @require_safe
 def technique(request, slug):
     """A technique's evidence, then its papers, best evidence first."""
-    found = get_object_or_404(Technique, slug=slug)
+    found = technique_called(slug)
     measured = comparison.latest().filter(run__paper__techniques=found, claim__isnull=False)
     listed = with_evidence(found.papers.in_full())
     context = {
@@ -129,6 +129,13 @@ def leave_for(request, paper):
         response = render(request, "papers/_browse.html")
         response["HX-Redirect"] = paper.get_absolute_url()
     return response
+
+
+def technique_called(slug):
+    found = Technique.objects.filter(slug=slug).first()
+    if found is None:
+        raise Http404(f"No technique is called {slug[:80]}; all of them are listed at /techniques.")
+    return found
 
 
 def link(name):
