@@ -12,6 +12,7 @@ from explorer.addresses import paper_named, present_key
 from explorer.heatmap import heat_map
 from explorer.search import Search, scored, with_evidence
 from papers import bibtex
+from papers.identifiers import link
 from papers.models import AXES, Claim, Paper, Technique
 from reproduce import catalogue, pool
 from reproduce.models import Run
@@ -70,7 +71,7 @@ def paper(request, key):
         "recipes": recipes,
         "runs": found.runs.select_related("requested_by").defer(*Run.HEAVY)[:SHOWN],
         "bibtex": bibtex.entry(found),
-        "names": [link(name) for name in found.identifiers.all()],
+        "names": [(name, link(name.scheme, name.value)) for name in found.identifiers.all()],
         "tags": citing.citation_tags(found, request.build_absolute_uri(found.get_absolute_url())),
         "changes": found.changes.count(),
     }
@@ -136,15 +137,3 @@ def technique_called(slug):
     if found is None:
         raise Http404(f"No technique is called {slug[:80]}; all of them are listed at /techniques.")
     return found
-
-
-def link(name):
-    """An identifier with its address at home."""
-    homes = {
-        "arxiv": "https://arxiv.org/abs/{}",
-        "doi": "https://doi.org/{}",
-        "openreview": "https://openreview.net/forum?id={}",
-        "acl": "https://aclanthology.org/{}",
-        "url": "{}",
-    }
-    return name, homes[name.scheme].format(name.value)
