@@ -119,7 +119,12 @@ class Search(forms.Form):
 
     @property
     def order(self):
-        return self.cleaned_data.get("sort") or ("relevance" if self.cleaned_data.get("q") else "newest")
+        return self.cleaned_data["sort"] or self.usual_order
+
+    @property
+    def usual_order(self):
+        """The order that nobody has to ask for, and that the address leaves out."""
+        return "relevance" if self.cleaned_data["q"] else "newest"
 
     @property
     def filtered(self):
