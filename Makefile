@@ -30,7 +30,7 @@ lint: $(DEVELOPED)
 	"$(PY)" -m ruff check .
 	"$(PY)" -m ruff format --check .
 	"$(PY)" manage.py check --fail-level WARNING
-	DATABASE_URL=postgresql://db/spectrum BROKER_URL=redis://broker ALLOWED_HOSTS=example.org \
+	DATABASE_URL=postgresql://db/spectrum BROKER_URL=redis://broker HOST=0.0.0.0 ALLOWED_HOSTS=example.org \
 	SECRET_KEY="$$("$(PY)" -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 	"$(PY)" manage.py check --deploy --fail-level WARNING
 	"$(PY)" -m reproduce.recipes check

@@ -6,8 +6,10 @@ One process for all steps, since starting Django takes longer than most. Each ma
 import os
 import sys
 import time
+from pathlib import Path
 
 import django
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
@@ -24,6 +26,7 @@ QUIET = {"migrate", "createcachetable"}
 def main():
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
+    Path(settings.STATIC_ROOT).mkdir(exist_ok=True)  # WhiteNoise warns of a folder that is not there
     for command, label in STEPS.items():
         started = time.monotonic()
         try:

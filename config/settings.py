@@ -69,9 +69,12 @@ SITE_NAME = embedded.socket_dir(VAR).name
 EMBEDDED = not (os.environ.get("DATABASE_URL") or os.environ.get("BROKER_URL"))
 DEBUG = env_bool("DEBUG", False)
 SECRET_KEY = secret_key(EMBEDDED)
-ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if EMBEDDED else "")
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
-HTTPS = env_bool("HTTPS", not EMBEDDED)
+BEHIND_PROXY = env_bool("BEHIND_PROXY", False)
+# Secure by default, except where nobody but this machine can connect and no proxy speaks for others.
+LOOPBACK = os.environ.get("HOST") in {"127.0.0.1", "localhost", "::1"}
+HTTPS = env_bool("HTTPS", BEHIND_PROXY or not (EMBEDDED or LOOPBACK))
 
 INSTALLED_APPS = [
     "papers",
@@ -170,7 +173,7 @@ DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "spectrum@localhost")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIND_PROXY", False) else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 CSRF_FAILURE_VIEW = "explorer.errors.stale_form"  # shows what was typed, so that nothing is lost
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -196,8 +199,8 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
-# A checkout serves its static files as they stand; a production image runs collectstatic.
-WHITENOISE_USE_FINDERS = EMBEDDED
+# A checkout serves its static files as they stand; a production image may run collectstatic besides.
+WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -214,7 +217,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_THROTTLE_RATES": {"anon": "600/min", "user": "1200/min"},
     # Whom a throttle counts: without a proxy of ours in front, X-Forwarded-For is whatever the client says.
-    "NUM_PROXIES": 1 if env_bool("BEHIND_PROXY", False) else 0,
+    "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
     "EXCEPTION_HANDLER": "explorer.api.problem",
 }
 SPECTACULAR_SETTINGS = {

@@ -232,6 +232,7 @@ def _free(file):
 
 def main():
     host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8000"
+    os.environ["HOST"] = host  # the settings ask whether only this machine can connect
     try:
         if sys.argv[1:] == ["down"]:
             down(VAR)

@@ -26,8 +26,12 @@ for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS
 SPEED_OVER_SAFETY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
-def pytest_configure():
+def pytest_configure(config):
     """Read the settings, which also lets pytest-django set Django up."""
+    # A folder of our own: pytest closes the one that sessions share to everybody else, and root's servers
+    # run as an ordinary user.
+    config.option.basetemp = config.option.basetemp or str(VAR / "tmp")
+    (VAR / "static").mkdir()
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 

@@ -165,8 +165,6 @@ def test_an_address_in_the_environment_replaces_an_embedded_server(stack, tmp_pa
         "DATABASE_URL": embedded.database_url(stack.var),
         "BROKER_URL": embedded.broker_url(stack.var),
         "SECRET_KEY": "x" * 50,
-        "ALLOWED_HOSTS": "127.0.0.1",
-        "HTTPS": "0",
     }
     other = Stack(ROOT, tmp_path / "var", free_port(), **addresses).start()
     assert other.get()[0] == 200
