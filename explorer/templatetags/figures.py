@@ -11,7 +11,7 @@ register = template.Library()
 THIN_SPACE, MINUS = "\u202f", "−"
 SUFFIX = {"x": "×", "fraction": f"{THIN_SPACE}%", "%": f"{THIN_SPACE}%"}
 # Shapes as well as words and colours: a verdict must survive a black-and-white print.
-SHAPE = '<svg class="shape" viewBox="0 0 12 12" aria-hidden="true">{}</svg>'
+SHAPE = '<svg class="shape" viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">{}</svg>'
 RING = "M6 1.2a4.8 4.8 0 1 0 0 9.6 4.8 4.8 0 0 0 0-9.6Z"
 SHAPES = {
     "reproduced": f'<path class="full" d="{RING}"/>',
