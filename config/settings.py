@@ -60,7 +60,7 @@ def database(url):
         "HOST": options.pop("host", None) or parts.hostname or "",
         "PORT": parts.port or options.pop("port", ""),
         # Reconnecting at each request costs seven tenths of the throughput: keep a pool.
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": 16, "timeout": 10}, "connect_timeout": 5, **options},
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": 16, "timeout": 4}, "connect_timeout": 5, **options},
     }
 
 
