@@ -5,11 +5,13 @@ A bad value is a form error that names its field; the list then shows the error 
 
 import re
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.paginator import EmptyPage, Paginator
-from django.db.models import Count, Exists, OuterRef, Q, Subquery, Value
+from django.db.models import Count, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import Http404, QueryDict
 
@@ -214,20 +216,17 @@ def scored():
 
 
 def any_of(conditions):
-    found = Q(pk__in=[])
-    for condition in conditions:
-        found |= Q(condition)
-    return found
+    return reduce(or_, conditions, Q(pk__in=[]))
 
 
 def evidence(name):
-    """The condition on papers behind one choice of the evidence facet."""
+    """The condition on papers behind one choice of the evidence facet: in a set that is gathered once."""
     if name == "claims":
-        return Exists(Claim.objects.filter(paper=OuterRef("pk")))
+        return Q(pk__in=Claim.objects.order_by().values("paper"))
     if name == "recipe":
-        return Exists(Identifier.objects.filter(paper=OuterRef("pk")).filter(any_of(recipe_names())))
-    measured = scored().filter(run__paper=OuterRef("pk"))
-    return Exists(measured if name == "measured" else measured.filter(verdict=name))
+        return Q(pk__in=Identifier.objects.filter(any_of(recipe_names())).order_by().values("paper"))
+    measured = scored() if name == "measured" else scored().filter(verdict=name)
+    return Q(pk__in=measured.order_by().values("run__paper"))
 
 
 def recipe_names():
