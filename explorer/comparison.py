@@ -1,5 +1,6 @@
 """Claimed beside measured: which measurement stands for a claim, and where both lie on one scale."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from math import log2
 
@@ -51,12 +52,13 @@ def latest():
     return scored().filter(pk=Subquery(newest)).select_related("claim", "run", "run__paper")
 
 
-def headlines(limit):
-    """The newest judged measurements for the front page: headline numbers first, then kept by paper."""
+def headlines(limit, each_paper=3):
+    """The newest judged measurements for the front page by paper, each paper's headline number first."""
     judged = latest().filter(claim__isnull=False).exclude(verdict__in=UNSCORED)
-    chosen = judged.order_by("-headline", "-run__finished", "position")[:limit]
-    papers = list(dict.fromkeys(each.run.paper_id for each in chosen))
-    return with_lanes(sorted(chosen, key=lambda each: papers.index(each.run.paper_id)))
+    by_paper = defaultdict(list)
+    for each in judged.order_by("-headline", "-run__finished", "position"):
+        by_paper[each.run.paper_id].append(each)
+    return with_lanes(each for measured in by_paper.values() for each in measured[:each_paper])[:limit]
 
 
 def of_paper(paper, recipes):
