@@ -32,12 +32,15 @@ def recipes(request):
         {"recipe": recipe, "paper": papers.get(recipe.slug), "runs": counts.get(recipe.slug, 0)}
         for recipe in catalogue.recipes()
     ]
-    return render(request, "recipes/list.html", {"rows": rows})
+    return render(request, "recipes/list.html", {"rows": rows, "broken": catalogue.broken()})
 
 
 @require_safe
 def recipe(request, slug):
     """What a recipe measures and how; the form that asks for a run."""
+    if slug in catalogue.broken():
+        context = {"slug": slug, "faults": catalogue.broken()[slug]}
+        return render(request, "recipes/broken.html", context, status=503)
     return _recipe_page(request, _recipe_or_404(slug), request.GET.get("preset", "full"), {}, {})
 
 

@@ -11,9 +11,24 @@ from reproduce.recipes.spec import Recipe
 
 
 @cache
+def _shelves() -> tuple[tuple[Recipe, ...], dict[str, list[str]]]:
+    sound, broken = [], {}
+    for slug in spec.slugs():
+        try:
+            sound.append(spec.load(slug))
+        except spec.RecipeError as error:
+            broken[slug] = str(error).splitlines()
+    return tuple(sound), broken
+
+
 def recipes() -> tuple[Recipe, ...]:
-    """Every recipe, sorted by slug. Raises spec.RecipeError; `manage.py check` finds that first."""
-    return tuple(spec.load_all())
+    """Every sound recipe, sorted by slug."""
+    return _shelves()[0]
+
+
+def broken() -> dict[str, list[str]]:
+    """The faults of each broken recipe by its slug: shown, so that none silently disappears."""
+    return _shelves()[1]
 
 
 def recipe(slug: str) -> Recipe | None:

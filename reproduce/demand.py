@@ -113,6 +113,9 @@ def may_cancel(user: AbstractUser | AnonymousUser, run: Run) -> bool:
 
 def _check(slug: str, preset: str, typed: Mapping[str, object]) -> tuple[Recipe, dict[str, object]]:
     recipe = catalogue.recipe(slug)
+    if slug in catalogue.broken():
+        told = " ".join(catalogue.broken()[slug])
+        raise Refused({"recipe": f"The recipe {slug} is broken and cannot run until that is mended: {told}"})
     if recipe is None:
         raise Refused({"recipe": f"There is no recipe {slug[:80]!r}; /recipes lists those there are."})
     if preset not in PRESETS:

@@ -9,13 +9,14 @@ import shlex
 import shutil
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from django.conf import settings
-from django.db import Error as DatabaseError
-from django.db import close_old_connections, transaction
+from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 
 from reproduce import lifecycle
 from reproduce.bundles import columns, pack
@@ -31,6 +32,7 @@ PATIENCE_S = lifecycle.LEASE.seconds - 5
 TOO_MUCH_MEMORY = (
     "It used more than the {gb:.0f} GB of memory that a run may have; ask for a smaller problem."
 )
+PLATFORM = "The worker failed while it ran this; it costs you nothing. Ask again, or tell the operators."
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +54,12 @@ def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: t
         lifecycle.fail(lease, "platform", f"The worker could not start it: {error.strerror}.", who=worker)
         return
     try:
-        verdict = supervise(child, run, lease, stopping)
-        settle(child, run, lease, worker, folder, verdict)
+        ending = supervise(child, run, lease, stopping)
+        patiently(lambda: settle(child, run, lease, worker, folder, ending))
+    except Exception:
+        logger.exception("run %s: the worker failed it", run.pk)
+        child.stop()
+        patiently(lambda: lifecycle.fail(lease, "platform", PLATFORM, who=worker))
     finally:
         child.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -101,7 +107,7 @@ def report(child: Child, lease: Lease, silent_since: float | None) -> tuple[str,
     try:
         close_old_connections()
         answer = lifecycle.heartbeat(lease, progress=news.progress, step=news.step, log="".join(news.log))
-    except DatabaseError:
+    except (OperationalError, InterfaceError):
         child.unread(news)
         silent_since = silent_since or child.seconds
         logger.warning("run %s: no heartbeat, the database does not answer", lease.run_id)
@@ -109,23 +115,36 @@ def report(child: Child, lease: Lease, silent_since: float | None) -> tuple[str,
     return answer, None
 
 
-def settle(child: Child, run: Run, lease: Lease, worker: str, folder: Path, verdict: str | Failure) -> None:
+def patiently(write: Callable[[], object]) -> None:
+    """Write, and again while the database restarts. The lease decides whether a late write still counts."""
+    for seconds_left in reversed(range(PATIENCE_S)):
+        try:
+            close_old_connections()
+            write()
+            return
+        except (OperationalError, InterfaceError):
+            if not seconds_left:
+                raise
+            time.sleep(1)
+
+
+def settle(child: Child, run: Run, lease: Lease, worker: str, folder: Path, ending: str | Failure) -> None:
     """See every process of the run gone, then write its end."""
     used = {"gpu_seconds": child.seconds * run.gpus if run.device == "cuda" else 0}
-    gone = verdict == "ended" or child.stop()
+    gone = ending == "ended" or child.stop()
     trace = (
         "every process of it is gone"
         if gone
         else "but a process of it could not be ended: tell the operators"
     )
-    if verdict == FENCED_OFF:
+    if ending == FENCED_OFF:
         logger.warning("run %s attempt %s was fenced off; its child was ended", run.pk, run.attempt)
-    elif verdict == CANCEL:
+    elif ending == CANCEL:
         lifecycle.confirm_cancel(lease, who=worker, why=f"Cancelled; {trace}.", **used)
-    elif verdict == "stopping":
+    elif ending == "stopping":
         lifecycle.hand_back(lease, who=worker, why=f"{worker} is stopping; waiting for another worker")
-    elif isinstance(verdict, Failure):
-        lifecycle.fail(lease, verdict.kind, verdict.message, who=worker, **used)
+    elif isinstance(ending, Failure):
+        lifecycle.fail(lease, ending.kind, ending.message, who=worker, **used)
     else:
         conclude(child, run, lease, worker, folder, used)
 

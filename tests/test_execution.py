@@ -1,0 +1,105 @@
+"""How an attempt ends: each class of failure, cancel, time limit, a stopping worker. The children are toys."""
+
+import sys
+import threading
+
+import pytest
+from django.db import OperationalError
+
+from reproduce import execution, lifecycle
+from reproduce.harness import strangers
+from tests.making_runs import make_run, make_worker
+from tests.test_harness import TOY
+
+pytestmark = pytest.mark.django_db(transaction=True)  # a worker closes stale connections
+
+
+@pytest.fixture
+def execute(monkeypatch, settings, tmp_path):
+    """Claim a run and execute the toy in its place; the run afterwards."""
+    settings.RUN_DIR = tmp_path
+
+    def execute(mode, before=lambda run: None, stopping=False, **over):
+        monkeypatch.setattr(execution, "command", lambda run, folder: [sys.executable, str(TOY), mode])
+        make_run(**over)
+        run, lease = lifecycle.claim(make_worker(), "cpu", 1)
+        before(run)
+        event = threading.Event()
+        if stopping:
+            event.set()
+        execution.execute(run, lease, worker="w", gpus=[], stopping=event)
+        run.refresh_from_db()
+        assert strangers(f"{settings.SITE_NAME}-{run.pk}-1") == []
+        assert list(tmp_path.iterdir()) == []
+        return run
+
+    return execute
+
+
+def ended(run):
+    return run.status, run.failure, run.message
+
+
+def test_a_crash_is_the_recipes_failure_and_its_log_is_kept(execute):
+    run = execute("crash")
+    assert ended(run) == ("failed", "recipe_error", "The recipe ended with exit status 1; the log says more.")
+    assert "RuntimeError: the toy broke" in lifecycle.log_after(run)[0]
+
+
+def test_what_the_recipe_says_of_its_failure_is_the_message(execute):
+    assert ended(execute("confess")) == ("failed", "out_of_memory", "The toy's memory did not suffice.")
+
+
+def test_a_child_that_ends_well_without_a_report_is_a_bad_report(execute):
+    run = execute("behave")
+    assert (run.status, run.failure) == ("failed", "bad_report")
+    assert run.message.startswith(
+        "The recipe ended well, but its report cannot be used: The bundle cannot be"
+    )
+
+
+def test_a_run_past_its_time_limit_is_stopped(execute):
+    run = execute("sleep", time_limit=1)
+    assert ended(run) == ("failed", "timeout", "It was stopped after its limit of 1 s.")
+
+
+def test_a_run_past_its_memory_limit_is_stopped(execute, settings):
+    settings.RUN_MEMORY_GB = 0.005
+    run = execute("sleep")
+    assert (run.status, run.failure) == ("failed", "out_of_memory")
+
+
+def test_a_cancelled_run_ends_with_every_process_gone(execute):
+    run = execute("fork", before=lambda run: lifecycle.request_cancel(run, who="ben"))
+    assert ended(run) == ("cancelled", "", "Cancelled; every process of it is gone.")
+
+
+def test_a_stopping_worker_hands_its_run_back(execute):
+    run = execute("sleep", stopping=True)
+    assert (run.status, run.attempt, run.lost) == ("queued", 1, 0)
+
+
+def test_a_worker_that_was_fenced_off_ends_its_child_and_writes_nothing(execute):
+    def lose(run):
+        type(run).objects.filter(pk=run.pk).update(lease_token="00000000-0000-0000-0000-000000000000")
+
+    run = execute("sleep", before=lose)
+    assert (run.status, run.message) == ("running", "")
+
+
+def test_a_worker_that_breaks_fails_the_run_as_the_platforms_fault(execute, monkeypatch):
+    monkeypatch.setattr(execution, "supervise", lambda *_: 1 / 0)
+    assert ended(execute("sleep")) == ("failed", "platform", execution.PLATFORM)
+
+
+def test_a_restarting_database_is_waited_for(monkeypatch):
+    tries = []
+
+    def write():
+        tries.append(1)
+        if len(tries) < 3:
+            raise OperationalError("restarting")
+
+    monkeypatch.setattr(execution.time, "sleep", lambda seconds: None)
+    execution.patiently(write)
+    assert len(tries) == 3
