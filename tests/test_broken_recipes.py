@@ -16,7 +16,7 @@ def broken(tmp_path, monkeypatch):
     """The recipes as they are, and one more whose metric is outside the vocabulary."""
     folder = tmp_path / "recipes"
     shutil.copytree(spec.FOLDER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    sound = next(folder.glob("*/recipe.toml"))
+    sound = folder / "flashattention-io" / "recipe.toml"
     (folder / "broken-one").mkdir()
     text = sound.read_text().replace(f'slug = "{sound.parent.name}"', 'slug = "broken-one"')
     (folder / "broken-one" / "recipe.toml").write_text(text.replace('metric = "', 'metric = "no_such_', 1))
@@ -45,3 +45,12 @@ def test_a_request_for_it_is_refused_with_the_fault(broken, ben):
 
 def test_the_checks_fail(broken):
     assert [error.id for error in run_checks() if error.id == "reproduce.E001"] == ["reproduce.E001"]
+
+
+def test_a_claim_that_the_paper_does_not_make_fails_the_checks(broken):
+    path = spec.FOLDER / broken / "recipe.toml"
+    text = path.read_text().replace('metric = "no_such_', 'metric = "', 1)
+    path.write_text(text.replace('claim = "speedup_x"', 'claim = "speedup_x-77"', 1))
+    found = [error.msg for error in run_checks() if error.id.startswith("reproduce")]
+    assert len(found) == 1
+    assert "names a claim 'speedup_x-77' that arxiv:2205.14135 does not make" in found[0]
