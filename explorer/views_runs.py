@@ -4,14 +4,15 @@ from datetime import timedelta
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, Prefetch
 from django.db.models.functions import Now
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.html import escape
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from explorer.charts import TRACES, draw_series, draw_trace
 from explorer.throttle import limited
@@ -44,10 +45,14 @@ def recipe(request, slug):
     return _recipe_page(request, _recipe_or_404(slug), request.GET.get("preset", "full"), {}, {})
 
 
-@require_POST
+def request_run(request, slug):
+    """A POST asks for a run. A GET is where signing in leads whose session had ended: back to the form."""
+    return _ask(request, slug) if request.method == "POST" else redirect("recipe", slug)
+
+
 @login_required
 @limited("run", 30, 3600)
-def request_run(request, slug):
+def _ask(request, slug):
     """Queue a run as asked, or show the one that already answers; errors keep all that was typed."""
     recipe = _recipe_or_404(slug)
     preset = request.POST.get("preset", "")
@@ -66,7 +71,8 @@ def request_run(request, slug):
 def runs(request):
     """Every run, newest first, by recipe and by state."""
     chosen = Run.objects.select_related("paper", "requested_by").defer(*Run.HEAVY)
-    recipe, status = request.GET.get("recipe", ""), request.GET.get("status", "")
+    # No name holds the character NUL, and PostgreSQL cannot be asked about it.
+    recipe, status = (request.GET.get(name, "").replace("\x00", "") for name in ("recipe", "status"))
     if recipe:
         chosen = chosen.filter(recipe=recipe)
     if status:
@@ -134,18 +140,17 @@ def bundle(request, pk):
     return response
 
 
-@require_POST
-@login_required
 def cancel(request, pk):
+    """A POST cancels a run. A GET is where signing in leads whose session had ended: back to the run."""
+    return _cancel(request, pk) if request.method == "POST" else redirect("run", pk)
+
+
+@login_required
+def _cancel(request, pk):
     """Cancel a run: its owner's and the operators' right."""
     found = _run_or_404(pk)
     if not demand.may_cancel(request.user, found):
-        return render(
-            request,
-            "403.html",
-            {"reason": "Only who asked for a run, or an operator, may cancel it."},
-            status=403,
-        )
+        raise PermissionDenied("Only who asked for a run, or an operator, may cancel it.")
     if lifecycle.request_cancel(found, who=request.user.get_username()):
         messages.success(request, "Cancelled. A running process is ended within seconds.")
     else:
@@ -171,9 +176,12 @@ def _recipe_or_404(slug):
 
 
 def _run_or_404(pk):
-    return get_object_or_404(
-        Run.objects.select_related("paper", "requested_by", "worker").defer("bundle"), pk=pk
+    found = (
+        Run.objects.select_related("paper", "requested_by", "worker").defer("bundle").filter(pk=pk).first()
     )
+    if found is None:
+        raise Http404(f"There is no run {pk}. All of them are listed at /runs.")
+    return found
 
 
 def _recipe_page(request, recipe, preset, typed, errors, status=200):
@@ -196,6 +204,7 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
         "presets": PRESETS,
         "device": device,
         "fields": fields,
+        "fresh": "fresh" in request.POST,
         "errors": [text for name, text in errors.items() if name not in {p.name for p in recipe.schema}],
         "served": pool.can_serve(device),
         "quota": demand.quota(request.user) if request.user.is_authenticated else None,
