@@ -77,7 +77,8 @@ def request_run(
         if run := _answer(same, fresh):
             return run, False
         _refuse_beyond_quota(who, preset)
-        repeat = (same.aggregate(last=Max("repeat"))["last"] or 0) + 1 if fresh else 0
+        beside = fresh or same.filter(status="running").exists()  # one that is being cancelled answers nobody
+        repeat = (same.aggregate(last=Max("repeat"))["last"] or 0) + 1 if beside else 0
         run = Run(
             recipe=recipe.slug,
             recipe_version=recipe.version,
@@ -129,7 +130,12 @@ def _check(slug: str, preset: str, typed: Mapping[str, object]) -> tuple[Recipe,
 def _answer(same: object, fresh: bool) -> Run | None:
     """The run in flight that asks the same; unless a fresh one is wanted, also the newest result."""
     wanted = ["queued", "running"] if fresh else ["queued", "running", "done"]
-    return same.filter(status__in=wanted).order_by("-pk").first()
+    return (
+        same.filter(status__in=wanted)
+        .exclude(status="running", cancel_requested__isnull=False)
+        .order_by("-pk")
+        .first()
+    )
 
 
 def _refuse_beyond_quota(who: AbstractUser, preset: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Max, QuerySet
 from django.db.models.functions import Now
 
 from reproduce.models import LogChunk, Run, RunEvent, Worker
@@ -138,10 +138,14 @@ def waiting_devices() -> list[str]:
 
 
 def log_after(run: Run, offset: int = 0) -> tuple[str, int]:
-    """The log of the run's latest attempt from byte `offset` on, and the offset to ask from next time."""
-    chunks = run.log_chunks.filter(attempt=run.attempt, offset__gte=offset).values_list("offset", "text")
-    text = "".join(part for _, part in chunks)
-    return text, offset + len(text.encode())
+    """The log of the run's latest attempt from byte `offset` on, and the offset to ask from next time.
+
+    An offset within a chunk, or within a character, is as good as any other.
+    """
+    chunks = run.log_chunks.filter(attempt=run.attempt)
+    first = chunks.filter(offset__lte=offset).aggregate(last=Max("offset"))["last"] or 0
+    raw = "".join(chunks.filter(offset__gte=first).values_list("text", flat=True)).encode()[offset - first :]
+    return raw.decode(errors="replace"), offset + len(raw)
 
 
 def _take_back(run: Run) -> bool:

@@ -10,10 +10,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from papers.models import Identifier
-from reproduce import demand
+from reproduce import demand, lifecycle
 from reproduce.models import Run
 from tests.making import make_paper
-from tests.making_runs import make_run
+from tests.making_runs import make_run, make_worker
 
 pytestmark = pytest.mark.django_db
 SLUG = "flashattention-io"
@@ -62,6 +62,15 @@ def test_a_fresh_repeat_is_a_new_run_of_the_same_question(paper, ben):
     repeat, new = ask(ben, fresh=True)
     assert (new, repeat.repeat, repeat.fingerprint) == (True, 1, run.fingerprint)
     assert ask(ben, fresh=True) == (repeat, False)
+
+
+def test_a_run_that_is_being_cancelled_answers_nobody(paper, ben, cy):
+    dying, _ = ask(ben)
+    lifecycle.claim(make_worker(), "cpu", 1)
+    lifecycle.request_cancel(dying, who="ben")
+    again, new = ask(cy)
+    assert (new, again.status, again.fingerprint) == (True, "queued", dying.fingerprint)
+    assert ask(ben) == (again, False)
 
 
 def test_a_failed_or_cancelled_run_is_no_answer(paper, ben):

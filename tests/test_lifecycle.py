@@ -91,6 +91,9 @@ def test_a_heartbeat_renews_the_lease_and_keeps_what_is_new():
     assert lifecycle.log_after(run) == ("one\nzwei – ü\n", 16)
     assert lifecycle.log_after(run, 4) == ("zwei – ü\n", 16)
     assert lifecycle.log_after(run, 16) == ("", 16)
+    assert lifecycle.log_after(run, 2) == ("e\nzwei – ü\n", 16)
+    assert lifecycle.log_after(run, 6) == ("ei – ü\n", 16)
+    assert lifecycle.log_after(run, 99) == ("", 99)
 
 
 def test_a_lost_worker_is_replaced_and_its_late_writes_change_nothing():
