@@ -65,6 +65,16 @@ def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: t
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def clear_leftovers() -> None:
+    """Remove the folders of attempts that nobody holds any more: a worker that was killed left them."""
+    folders = list(settings.RUN_DIR.glob("*-*"))  # before the query: what is claimed later is not among them
+    running = Run.objects.filter(status="running").values_list("pk", "attempt")
+    held = {f"{pk}-{attempt}" for pk, attempt in running} if folders else set()
+    for folder in folders:
+        if folder.name not in held:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def command(run: Run, folder: Path) -> list[str]:
     """The command line of a run: what its worker executes."""
     where = ["--device", run.device, "--out", str(folder)]
@@ -156,7 +166,7 @@ def conclude(child: Child, run: Run, lease: Lease, worker: str, folder: Path, us
     if failure is None:
         try:
             report = read_report(run, path)
-        except bundle.BundleError as error:
+        except (bundle.BundleError, spec.RecipeError) as error:
             failure = Failure("bad_report", f"The recipe ended well, but its report cannot be used: {error}")
     if failure is not None:
         kept = pack(path.read_bytes()) if path.is_file() and path.stat().st_size <= bundle.SIZE_LIMIT else {}
@@ -175,13 +185,15 @@ def failure_of(child: Child) -> Failure | None:
         return None
     if said:
         return Failure(said["kind"], said["message"])
+    if code < 0:  # the guard itself was killed; of a killed recipe it says 128 + signal
+        return Failure("platform", PLATFORM)
     if code == 137:
         return Failure("out_of_memory", "The system killed it, as it does when memory runs out.")
     return Failure("recipe_error", f"The recipe ended with exit status {code}; the log says more.")
 
 
 def read_report(run: Run, path: Path) -> dict[str, object]:
-    """The bundle, checked against what was asked for. Raises bundle.BundleError."""
+    """The bundle, checked against what was asked for. Raises bundle.BundleError or spec.RecipeError."""
     report = bundle.read(path)
     recipe = spec.load(run.recipe)
     promised, given = [measure.name for measure in recipe.measures], [m["name"] for m in report["metrics"]]
@@ -189,6 +201,10 @@ def read_report(run: Run, path: Path) -> dict[str, object]:
         raise bundle.BundleError("it says that it failed.")
     if (report["recipe"]["slug"], report["preset"]) != (run.recipe, run.preset):
         raise bundle.BundleError("it is about another recipe or preset.")
+    if report["recipe"]["digest"] != run.recipe_digest:
+        raise bundle.BundleError(
+            "the recipe was changed after this was asked for; restart site and workers, then ask again."
+        )
     if sorted(promised) != sorted(given):
         raise bundle.BundleError(
             f"it measured {', '.join(given) or 'nothing'} instead of {', '.join(promised)}."

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from reproduce import doorbell, lifecycle
+from reproduce import doorbell, execution, lifecycle
 from reproduce.slots import slots
 
 
@@ -16,5 +16,6 @@ def answer(device: str) -> None:
 def sweep() -> None:
     """Take back what lost its worker, and ring for every device class that has a waiting run."""
     lifecycle.sweep()
+    execution.clear_leftovers()
     for device in lifecycle.waiting_devices():
         doorbell.ring(device)

@@ -8,7 +8,9 @@ from django.db import OperationalError
 
 from reproduce import execution, lifecycle
 from reproduce.harness import strangers
+from reproduce.recipes import bundle, spec
 from tests.making_runs import make_run, make_worker
+from tests.test_evidence import report
 from tests.test_harness import TOY
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a worker closes stale connections
@@ -103,3 +105,45 @@ def test_a_restarting_database_is_waited_for(monkeypatch):
     monkeypatch.setattr(execution.time, "sleep", lambda seconds: None)
     execution.patiently(write)
     assert len(tries) == 3
+
+
+def test_a_killed_guard_is_the_platforms_fault(execute, monkeypatch):
+    started = execution.Child
+
+    def start(*given, **options):
+        child = started(*given, **options)
+        child.process.kill()
+        return child
+
+    monkeypatch.setattr(execution, "Child", start)
+    assert ended(execute("sleep")) == ("failed", "platform", execution.PLATFORM)
+
+
+def test_only_what_was_measured_with_the_recipe_that_was_asked_for_counts(tmp_path):
+    path = tmp_path / "bundle.json"
+    written = bundle.write(path, report("smoke", "cpu"), {})
+    asked = make_run(recipe_digest=written["recipe"]["digest"])
+    assert execution.read_report(asked, path)["metrics"] == written["metrics"]
+    with pytest.raises(bundle.BundleError, match="changed after this was asked for"):
+        execution.read_report(make_run(recipe_digest="0" * 64), path)
+
+
+def test_a_recipe_that_broke_while_it_ran_is_named(execute, monkeypatch):
+    def broken(slug):
+        raise spec.RecipeError("recipe.toml: title is missing")
+
+    monkeypatch.setattr(execution.spec, "load", broken)
+    monkeypatch.setattr(execution.bundle, "read", lambda path: report("smoke", "cpu"))
+    run = execute("behave")
+    assert (run.status, run.failure) == ("failed", "bad_report")
+    assert run.message.endswith("its report cannot be used: recipe.toml: title is missing")
+
+
+def test_what_a_killed_worker_left_in_its_folder_is_cleared(settings, tmp_path):
+    settings.RUN_DIR = tmp_path
+    waiting, _ = make_run(attempt=1), make_run()
+    run, _ = lifecycle.claim(make_worker(), "cpu", 1)
+    for name in (f"{waiting.pk}-{waiting.attempt}", f"{run.pk}-{run.attempt}", "0-1"):
+        (tmp_path / name / "cache").mkdir(parents=True)
+    execution.clear_leftovers()
+    assert [folder.name for folder in tmp_path.iterdir()] == [f"{run.pk}-{run.attempt}"]
