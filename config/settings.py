@@ -238,6 +238,8 @@ SPECTACULAR_SETTINGS = {
 
 # The pool. A message is only a doorbell, so nothing of Celery's own is kept: no results, no retries.
 CELERY_BROKER_URL = os.environ.get("BROKER_URL") or embedded.broker_url(VAR)
+# A broker that hangs must not hold up whoever asks for a run.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 3, "socket_connect_timeout": 3}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_IGNORE_RESULT = True

@@ -78,7 +78,7 @@ def make_children(var, host, port):
 @contextmanager
 def only_one(var, url):
     """Hold this var folder's lock, our pid and address in it. Raises UpError when another `make up` does."""
-    var.mkdir(parents=True, exist_ok=True)
+    _make_folder(var)
     with (var / "up.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,6 +92,15 @@ def only_one(var, url):
         file.flush()
         yield
         file.truncate(0)
+
+
+def _make_folder(var):
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        raise UpError(
+            f"{var} cannot be made a folder ({error.strerror}): set SPECTRUM_VAR to another."
+        ) from None
 
 
 def _holder(file):

@@ -142,6 +142,16 @@ def test_a_taken_port_is_said_at_once_before_anything_is_made(tmp_path):
     assert not (tmp_path / "var" / "postgres").exists()
 
 
+def test_a_var_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    lost = Stack(ROOT, tmp_path / "file" / "var", free_port())
+    tried = lost.run(subprocess.run, [sys.executable, "-m", "config.up"], capture_output=True, text=True)
+    assert (tried.returncode, tried.stderr) == (
+        1,
+        f"{lost.var} cannot be made a folder (Not a directory): set SPECTRUM_VAR to another.\n",
+    )
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
 def test_a_port_that_is_none_is_said_at_once(port):
     command = [sys.executable, "config/preflight.py", "port"]
