@@ -26,6 +26,11 @@ class Line:
         return differences(silent, self.facts.to_json())
 
     @property
+    def notes(self):
+        """What intake left out or read in a particular way, a sentence each."""
+        return self.entry.fields.get("notes", [])
+
+    @property
     def adds(self):
         """What merging it would give the paper."""
         here = Facts.of(self.paper).to_json()

@@ -143,6 +143,14 @@ def test_a_submission_shows_one_kind_when_asked(client, ben, paper):
         assert [line.entry.found for line in page.context["lines"]] == [show]
 
 
+def test_what_was_left_out_is_told_to_both(client, ben, ada, technique):
+    entry = make_entry(ben, bib_entry(month="Spring"))
+    note = "“Spring” is no month and was left out; write month = may or month = 5."
+    for reader, address in ((ben, f"/submissions/{entry.submission_id}"), (ada, f"/moderation/{entry.pk}")):
+        client.force_login(reader)
+        assert note in text_of(client.get(address))
+
+
 def test_what_people_typed_is_shown_as_text_only(client, ben, ada, technique):
     evil = "<script>alert(1)</script>"
     entry = make_entry(ben, bib_entry(title=evil))
