@@ -5,6 +5,7 @@ Needs no database. One .bib file an axis, taxonomy.toml, and claims.toml with th
 
 import json
 import re
+import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ CLAIM_TYPES: dict[str, tuple[type, ...]] = {
     **{"verified": (bool,), "source_kind": (str,), "range_kind": (str,)},
 }
 RANGE_KINDS = {"paper": True, "editor": False}
+LARGEST = sys.float_info.max
 BIB_HEADER = """\
 % {axis}: papers on efficient language models, as Spectrum exports them. Facts only; CC0-1.0.
 % keywords: techniques of taxonomy.toml. code: where its code is. spectrum-sources: where the facts were seen;
@@ -57,12 +59,12 @@ def read(folder: Path = SHIPPED) -> Corpus:
     """Everything in the folder; `faults` has a sentence on each thing that is wrong with it."""
     corpus = Corpus()
     _read_taxonomy(folder / "taxonomy.toml", corpus)
+    index: Index[Facts] = Index()
     for axis in AXES:
-        _read_bib(folder / f"{axis}.bib", corpus)
+        _read_bib(folder / f"{axis}.bib", corpus, index)
     corpus.faults += (
         f"{path.name}: no axis is called that." for path in folder.glob("*.bib") if path.stem not in AXES
     )
-    index = _refuse_twins(corpus)
     _read_claims(folder / "claims.toml", corpus, index)
     return corpus
 
@@ -132,6 +134,7 @@ def _read_taxonomy(path: Path, corpus: Corpus) -> None:
                 not re.fullmatch(r"[a-z0-9-]{1,50}", slug)
                 or not isinstance(name, str)
                 or not 0 < len(name) <= 100
+                or not name.isprintable()
             ):
                 corpus.faults.append(f'{path.name}: {axis}.{slug}: write slug = "Name", at most 100 letters.')
             corpus.techniques.append(Technique(slug, str(name), axis))
@@ -141,7 +144,8 @@ def _read_taxonomy(path: Path, corpus: Corpus) -> None:
     )
 
 
-def _read_bib(path: Path, corpus: Corpus) -> None:
+def _read_bib(path: Path, corpus: Corpus, index: Index[Facts]) -> None:
+    """The papers of one file; `index` has those of the files before it, and gets these."""
     axes = {technique.slug: technique.axis for technique in corpus.techniques}
     order = list(axes)
     try:
@@ -152,43 +156,47 @@ def _read_bib(path: Path, corpus: Corpus) -> None:
     except intake.Refused as refusal:
         corpus.faults.append(f"{path.name}: {refusal}")
         return
+    keys = {facts.key for facts in corpus.papers}
     for reading in intake.read(text, set(axes)):
         facts = reading.facts
         facts.techniques = sorted(set(facts.techniques), key=order.index)
-        faults = reading.faults + reading.notes
-        if not re.fullmatch(r"[a-z0-9]{3,80}", facts.key):
-            faults.append("its key is not made of small letters and digits.")
-        if not facts.techniques:
-            faults.append("keywords name no technique of taxonomy.toml.")
-        elif home_axis(facts, axes) != path.stem:
-            faults.append(f"belongs into {home_axis(facts, axes)}.bib, by its first technique.")
-        corpus.faults += (f"{path.name}: {facts.key or 'entry'}: {fault}" for fault in faults)
-        corpus.papers.append(facts)
-
-
-def _refuse_twins(corpus: Corpus) -> Index[Facts]:
-    index: Index[Facts] = Index()
-    keys: set[str] = set()
-    for facts in corpus.papers:
-        if same := index.find(facts):
-            corpus.faults.append(f"{facts.key}: is the paper {same[0].key} again: {same[1]}.")
+        faults = [*reading.faults, *reading.notes, *_misplaced(facts, axes, path.stem)]
         if facts.key in keys:
-            corpus.faults.append(f"{facts.key}: another paper has this key.")
+            faults.append("another paper has this key.")
+        if same := index.find(facts):
+            faults.append(f"is the paper {same[0].key} again: {same[1]}.")
+        name = facts.key or reading.raw.split("\n")[0][:60]
+        corpus.faults += (f"{path.name}: {name}: {fault}" for fault in faults)
+        corpus.papers.append(facts)
         index.add(facts, facts)
         keys.add(facts.key)
-    return index
+
+
+def _misplaced(facts: Facts, axes: Mapping[str, str], axis: str) -> Iterator[str]:
+    """What keeps a paper out of the file of an axis, however well it reads."""
+    if not re.fullmatch(r"[a-z0-9]{3,80}", facts.key):
+        yield "its key is not made of small letters and digits."
+    if not facts.techniques:
+        yield "keywords name no technique of taxonomy.toml."
+    elif home_axis(facts, axes) != axis:
+        yield f"belongs into {home_axis(facts, axes)}.bib, by its first technique."
 
 
 def _read_claims(path: Path, corpus: Corpus, index: Index[Facts]) -> None:
     by_key = {facts.key: facts for facts in corpus.papers}
+    # By paper and metric: a paper may be named in two ways, and its claims are still one list.
+    seen: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for name, claims in _load_toml(path, corpus).items():
         facts = by_key.get(name.removeprefix("key:")) if name.startswith("key:") else index.named(name)
         if facts is None:
             corpus.faults.append(f"{path.name}: {name}: no paper of the corpus is called that.")
             continue
-        seen: dict[str, int] = defaultdict(int)
+        if not isinstance(claims, list) or not all(isinstance(claim, dict) for claim in claims):
+            corpus.faults.append(f'{path.name}: {name}: begin each of its claims with [["{name}"]].')
+            continue
         for claim in claims:
-            corpus.faults += (f"{path.name}: {name}: {fault}" for fault in _claim_faults(claim, seen))
+            faults = _claim_faults(claim, seen[facts.key])
+            corpus.faults += (f"{path.name}: {name}: {fault}" for fault in faults)
         corpus.claims.setdefault(facts.key, []).extend(claims)
 
 
@@ -206,10 +214,12 @@ def _claim_faults(claim: dict[str, Any], seen: dict[str, int]) -> Iterator[str]:
         f"the vocabulary has no metric {metric}": metric in METRICS,
         f"must be called {expected}, after its metric": slug == expected,
         "value is not within low and high": claim["low"] <= claim["value"] <= claim["high"],
+        "low and high are finite numbers": claim["low"] >= -LARGEST and claim["high"] <= LARGEST,
         "better is higher, lower or either": claim["better"] in Claim.Better.values,
         "range_kind is paper or editor": claim["range_kind"] in RANGE_KINDS,
-        "locator is empty; say where the paper says so": bool(claim["locator"]),
+        "locator is empty; say where the paper says so": bool(claim["locator"].strip()),
     }
     for name in ("unit", "baseline", "setting", "locator", "source_kind"):
         checks[f"{name} is too long"] = len(claim[name]) <= Claim._meta.get_field(name).max_length
+        checks[f"{name} holds a sign that cannot be printed"] = claim[name].isprintable()
     yield from (f"{slug}: {sentence}." for sentence, holds in checks.items() if not holds)

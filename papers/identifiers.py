@@ -36,8 +36,8 @@ def normalise(scheme: str, value: str) -> str:
     reader = _READERS.get(scheme)
     if reader is None:
         raise ValueError(f'"{scheme}" is not one of the schemes {", ".join(_READERS)}.')
-    found = reader(value.strip()) if len(value) <= LONGEST else None
-    if not found:
+    found = reader(value.strip()) if len(value) <= LONGEST and "\0" not in value else None
+    if not found or len(found) > LONGEST:  # small letters can take more room
         raise ValueError(f'"{value[:60]}" is not {_DESCRIPTIONS[scheme]}.')
     return found
 

@@ -65,7 +65,7 @@ class Reading:
 
 def interpret(block: Block, techniques: Set[str]) -> Reading:
     """The facts of an "entry" or "failed" block. `techniques` are the slugs that keywords may name."""
-    reading = Reading(block.line, block.raw, notes=list(block.notes))
+    reading = Reading(block.line, block.raw, Facts(key=block.key), notes=list(block.notes))
     if block.kind == "failed":
         reading.faults.append(block.error)
         return reading
@@ -194,7 +194,8 @@ class _Interpreter:
 
     def _spelled_out(self, word: str) -> set[tuple[str, str]]:
         try:
-            return {canonical(*word.split(":", 1))} if ":" in word else set()
+            scheme, _, value = word.partition(":")
+            return {canonical(scheme, value)}
         except ValueError as error:
             self.note("spectrum-ids", f"spectrum-ids: {error} It was left out.")
             return set()
@@ -219,6 +220,8 @@ class _Interpreter:
             self.facts.venue, self.facts.kind = "arXiv", "misc"
         elif not _WEB.match(venue):
             self.facts.venue = venue
+            if len(venue) > LONGEST["journal"]:  # some letters take more room once composed
+                self.fault(name, f"{name} has {len(venue):,} letters; write at most {LONGEST['journal']}.")
 
     def _addresses(self) -> None:
         web = "url" if self.verbatim("url") else "howpublished"
@@ -251,7 +254,10 @@ class _Interpreter:
             self.note(
                 "keywords", f"keywords that are no techniques here were left out: {', '.join(other)[:200]}."
             )
-        self.facts.verified = self.text("spectrum-verified") != "no"
+        verified = self.text("spectrum-verified")
+        self.facts.verified = verified in {"", "yes"}
+        if verified not in {"", "yes", "no"}:
+            self.note("spectrum-verified", f"“{verified[:40]}” was read as spectrum-verified = no.")
         self.facts.sources = [source for source in self.text("spectrum-sources").split("; ") if source]
         details = {name: self.text(name) for name in DETAILS}
         self.facts.details = {name: value for name, value in details.items() if value}

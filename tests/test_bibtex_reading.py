@@ -120,6 +120,8 @@ def test_a_broken_entry_never_sinks_the_file():
             {"code": "data:text/html,x"},
             "line 5: code “data:text/html,x” is no web address; it must begin with https:// or http://.",
         ),
+        # Composed, each of these is three letters.
+        ({"journal": "\ufb2c" * 101}, "line 5: journal has 303 letters; write at most 300."),
         ({"abstract": "x" * 20_001}, "line 5: abstract has 20,001 characters; the most that fits is 20,000."),
     ],
 )

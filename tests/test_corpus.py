@@ -205,6 +205,73 @@ def test_a_paper_of_the_community_keeps_its_key_and_gets_the_claims(tmp_path):
             "2205.00002",
             "claims.toml: arxiv:2205.00002: no paper of the corpus is called that.",
         ),
+        (
+            "architecture.bib",
+            "year = {2024},",
+            "year = {2024}",
+            "architecture.bib: invented2024adding: line 8: year: a comma is missing before “keywords = {sums-architecture}”.",
+        ),
+        (
+            "architecture.bib",
+            "@misc{invented2024adding,",
+            "@misc{invented2024adding",
+            "architecture.bib: @misc{invented2024adding: line 6: a comma must follow the key of “@misc{invented2024adding”.",
+        ),
+        (
+            "architecture.bib",
+            "  url =",
+            "  spectrum-verified = {maybe},\n  url =",
+            "architecture.bib: invented2024adding: line 12: “maybe” was read as spectrum-verified = no.",
+        ),
+        (
+            "architecture.bib",
+            "  url =",
+            "  spectrum-ids = {abc},\n  url =",
+            "architecture.bib: invented2024adding: line 12: spectrum-ids: "
+            '"abc" is not one of the schemes arxiv, doi, openreview, acl, url. It was left out.',
+        ),
+        (
+            "taxonomy.toml",
+            '"Sums of data"',
+            '"Sums\\u0000"',
+            'taxonomy.toml: data.sums-data: write slug = "Name", at most 100 letters.',
+        ),
+        (
+            "claims.toml",
+            '[["arxiv:2205.00001"]]',
+            '["arxiv:2205.00001"]',
+            'claims.toml: arxiv:2205.00001: begin each of its claims with [["arxiv:2205.00001"]].',
+        ),
+        (
+            "claims.toml",
+            '[["arxiv:2205.00001"]]',
+            '"key:invented2024adding" = ["fast"]\n[["arxiv:2205.00001"]]',
+            'claims.toml: key:invented2024adding: begin each of its claims with [["key:invented2024adding"]].',
+        ),
+        (
+            "claims.toml",
+            "high = 2.5",
+            "high = inf",
+            "claims.toml: arxiv:2205.00001: speedup_x: low and high are finite numbers.",
+        ),
+        (
+            "claims.toml",
+            "high = 2.5",
+            f"high = 1{'0' * 400}",
+            "claims.toml: arxiv:2205.00001: speedup_x: low and high are finite numbers.",
+        ),
+        (
+            "claims.toml",
+            '"dense sums"',
+            '"dense\\u0000sums"',
+            "claims.toml: arxiv:2205.00001: speedup_x: baseline holds a sign that cannot be printed.",
+        ),
+        (
+            "claims.toml",
+            '"Table 1"',
+            '"  "',
+            "claims.toml: arxiv:2205.00001: speedup_x: locator is empty; say where the paper says so.",
+        ),
     ],
 )
 def test_every_fault_is_named_by_file_and_entry(tmp_path, file, old, new, fault):
@@ -225,8 +292,17 @@ def test_twins_and_missing_files_are_faults(tmp_path):
     (tmp_path / "cooking.bib").write_text("")
     assert corpus_files.read(tmp_path).faults == [
         "data.bib: No such file or directory.",
+        "architecture.bib: invented2024again: is the paper invented2024adding again: same arXiv id, 2205.00001.",
         "cooking.bib: no axis is called that.",
-        "invented2024again: is the paper invented2024adding again: same arXiv id, 2205.00001.",
+    ]
+
+
+def test_claims_under_two_names_of_one_paper_are_one_list(tmp_path):
+    small_corpus(tmp_path)
+    path = tmp_path / "claims.toml"
+    path.write_text(path.read_text() + path.read_text().replace("arxiv:2205.00001", "key:invented2024adding"))
+    assert corpus_files.read(tmp_path).faults == [
+        "claims.toml: key:invented2024adding: speedup_x: must be called speedup_x-2, after its metric."
     ]
 
 

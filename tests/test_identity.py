@@ -62,7 +62,15 @@ def test_not_recognised(typed):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "value"), [("arxiv", "10.5555/abc"), ("acl", "x"), ("isbn", "1"), ("doi", "a" * 999)]
+    ("scheme", "value"),
+    [
+        ("arxiv", "10.5555/abc"),
+        ("acl", "x"),
+        ("isbn", "1"),
+        ("doi", "a" * 999),
+        ("doi", "10.1234/a\0b"),
+        ("doi", f"10.1234/{'İ' * 480}"),  # longer in small letters than what fits
+    ],
 )
 def test_normalising_what_is_none_says_so(scheme, value):
     with pytest.raises(ValueError, match=r"is not .+\.$"):
