@@ -31,13 +31,13 @@ class Refused(Exception):
 
 
 def decode(data: bytes) -> str:
-    """The text of an uploaded file: by its byte order mark, else UTF-8, UTF-16 or, last, Latin-1 (Windows).
+    """The text of an uploaded file: by its byte order mark, else UTF-16, UTF-8 or, last, Latin-1 (Windows).
 
     Raises Refused when it is too large or no text.
     """
     _refuse_too_large(len(data))
     marked = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
-    for encoding in [marked] if marked else ["utf-8", *_utf16_by_its_zeros(data), "cp1252", "latin-1"]:
+    for encoding in [marked] if marked else [*_utf16_by_its_zeros(data), "utf-8", "cp1252", "latin-1"]:
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:

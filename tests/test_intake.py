@@ -15,6 +15,12 @@ def test_files_in_any_encoding(encoding):
     assert intake.decode(text.encode(encoding)) == text
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_ascii_in_utf16_without_a_mark(encoding):
+    """Its zeros make it valid UTF-8 too."""
+    assert intake.decode(bib_entry().encode(encoding)) == bib_entry()
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
