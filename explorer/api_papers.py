@@ -50,9 +50,7 @@ def papers(request):
     if errors or not search.is_valid():
         raise refused(search.errors | errors)
     paging = checked(PageQuery, {name: asked[name] for name in PAGING if asked.get(name)})
-    named = search.record()
-    found = with_evidence(Paper.objects.filter(pk=named[2].pk)) if named and named[2] else search.papers()
-    return page_of(request, found.in_full(), PaperSerializer, paging)
+    return page_of(request, search.papers().in_full(), PaperSerializer, paging)
 
 
 @described("papers_retrieve", {200: PaperDetailSerializer}, problems=[404])

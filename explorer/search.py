@@ -87,7 +87,12 @@ class Search(forms.Form):
         return cleaned
 
     def papers(self, without=()):
-        """The matching papers in the chosen order; `without` names facets to leave out."""
+        """The matching papers in the chosen order; `without` names facets to leave out.
+
+        An identifier for words is that one paper, whatever else is chosen: as the page leads straight there.
+        """
+        if (named := self.record()) and named[2]:
+            return with_evidence(Paper.objects.filter(pk=named[2].pk))
         return with_evidence(self._filtered(without)).order_by(*self._order())
 
     def chosen_page(self):

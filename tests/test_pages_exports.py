@@ -38,6 +38,19 @@ def test_every_export_is_the_list(client, query):
     assert [block.key for block in blocks] == keys
 
 
+def test_an_identifier_for_words_exports_the_paper_that_the_page_leads_to(client):
+    make_list()
+    for query in ("q=2401.00003", "q=https://arxiv.org/abs/2401.00003v2&year=1999"):
+        (found,) = client.get(f"/papers.json?{query}").json()
+        assert client.get(f"/papers?{query}").url == f"/papers/{found['key']}"
+        assert found["arxiv"] == "2401.00003"
+        assert [block.key for block in bibtex.read(text(client, query))] == [found["key"]]
+
+
+def text(client, query):
+    return client.get(f"/papers.bib?{query}").content.decode()
+
+
 def test_one_paper_as_json_and_bibtex(client):
     paper = make_paper(
         [("arxiv", "2401.00001"), ("doi", "10.1000/1")],
