@@ -1,5 +1,6 @@
 """Pages for what goes wrong: what happened, and what to do next."""
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -8,6 +9,7 @@ from explorer.api import REMEDIES
 from explorer.outage import is_outage, unavailable, wants_json
 
 BAD = "The request could not be understood."
+TOO_LARGE = "What you sent is larger than 6 MB; send it in parts."
 FORBIDDEN = "Your account may not do this."
 BROKEN = "Something broke on our side; it has been written to the log."
 STALE = "The form was too old, or your browser sent no cookie with it, so nothing was changed."
@@ -15,7 +17,8 @@ LONGEST_SHOWN = 200_000
 
 
 def bad_request(request, exception=None):
-    return answer(request, 400, "bad_request", BAD)
+    too_large = isinstance(exception, RequestDataTooBig)
+    return answer(request, 400, "bad_request", TOO_LARGE if too_large else BAD)
 
 
 def forbidden(request, exception=None):

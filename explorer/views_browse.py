@@ -100,7 +100,8 @@ def technique(request, slug):
     context = {
         "technique": found,
         "measurements": comparison.with_lanes(measured.order_by("-headline", "run_id", "position")),
-        "papers": listed.order_by("-measured", "-claimed", "-year", "key"),
+        # As the list sorts by evidence: the page links to its third page for what does not fit here.
+        "papers": listed.order_by("-measured", "-claimed", *Paper.objects.newest().query.order_by),
         "total": found.papers.count(),
     }
     return render(request, "techniques/page.html", context)

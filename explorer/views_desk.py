@@ -160,7 +160,7 @@ def _entries():
 @require_safe
 def changes(request):
     """Who changed what, when, why, and what was there before; of one paper with ?paper=."""
-    typed = request.GET.get("paper", "").strip()
+    typed = request.GET.get("paper", "").replace("\0", "").strip()
     paper = find_paper(typed) if typed else None
     page = _page(request, history.changes(paper.key if paper else typed), 50)
     shown = {"typed": typed, "paper": paper, "page": page, "may_undo": may_moderate(request.user)}

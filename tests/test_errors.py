@@ -88,3 +88,10 @@ def test_a_request_that_makes_no_sense_is_a_400(client):
     page = client.get("/", headers={"Host": "bad host"})
     assert page.status_code == 400
     assert "That was not understood" in text_of(page)
+
+
+@pytest.mark.django_db
+def test_a_body_that_is_too_large_is_told_so(client):
+    page = client.post("/submit", {"text": "x" * (6 * 2**20 + 1)})
+    assert page.status_code == 400
+    assert "What you sent is larger than 6 MB; send it in parts." in text_of(page)

@@ -163,6 +163,7 @@ def test_a_former_key_leads_on_for_ever(client):
         ("/papers.xml", "Papers are not offered as .xml; there are .bib, .csv and .json."),
         ("/techniques/magic", "No technique is called magic; all of them are listed at /techniques."),
         ("/nowhere", "There is nothing at /nowhere."),
+        ("/doi/10.1234/%00", "No paper here goes by doi:10.1234/"),
     ],
 )
 def test_what_is_missing_says_so_and_what_to_do(client, address, sentence):
@@ -204,6 +205,14 @@ def test_a_technique_lists_its_papers_best_evidence_first(client):
     page = client.get("/techniques/sparse-sums")
     assert list(page.context["papers"]) == [measured, plain]
     assert "Sparse Sums 2" in text_of(client.get("/techniques"))
+
+
+def test_a_technique_goes_on_where_its_link_leads(client):
+    for number in range(6):
+        make_paper([], [make_technique()], month=number + 1)
+    first = [paper.key for paper in client.get("/techniques/sparse-sums").context["papers"]]
+    listed = client.get("/papers?technique=sparse-sums&sort=measured").context["page"]
+    assert first == [paper.key for paper in listed]
 
 
 def test_titles_cannot_smuggle_markup(client):

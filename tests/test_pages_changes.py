@@ -56,3 +56,9 @@ def test_a_moderator_undoes_a_change_once(client, ada, technique):
         ("edit", False),
         ("publish", True),
     ]
+
+
+def test_a_key_with_a_zero_byte_names_nothing(client, ada, technique):
+    make_edited(ada, technique)
+    page = client.get("/changes?paper=%00nobody")
+    assert (page.status_code, list(page.context["changes"])) == (200, [])
