@@ -65,11 +65,20 @@ class Term(SearchQuery):
 
 def words(text: str) -> SearchQueryCombinable:
     """A typed query: words, "phrases" and -not must all hold; `or` begins an alternative."""
-    alternatives: list[list[Term]] = [[]]
+    alternatives: list[list[SearchQueryCombinable]] = [[]]
     for minus, phrase, word in re.findall(r'(-?)(?:"([^"]*)"?|([^\s"]+))', text):
         if word.lower() == "or" and not minus:
             alternatives.append([])
         elif phrase or word:
-            alternatives[-1].append(Term(phrase or word, phrase=bool(phrase), negated=bool(minus)))
+            alternatives[-1].append(_spellings(phrase or word, phrase=bool(phrase), negated=bool(minus)))
     terms = [reduce(and_, alternative) for alternative in alternatives if alternative]
     return reduce(or_, terms or [Term("")])
+
+
+def _spellings(text: str, *, phrase: bool, negated: bool) -> SearchQueryCombinable:
+    """A term; with hyphens inside also as separate words in a row, so that kv-cache finds "KV cache"."""
+    term = Term(text, phrase=phrase, negated=negated)
+    if "-" not in text.strip("-"):
+        return term
+    apart = Term(text.replace("-", " "), phrase=True, negated=negated)
+    return term & apart if negated else term | apart

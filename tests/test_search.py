@@ -146,6 +146,9 @@ def test_orders(by_hand):
         ("attention -need", ["one"]),
         ("-quantised", ["two"]),
         ("quantised or need", ["one", "two"]),
+        ("need-attention", []),
+        ("you-need", ["two"]),  # hyphens in the query, none in the title
+        ("-you-need", ["one"]),
         ("sums", []),
         ('"', []),
         ("((&|!:*", []),
