@@ -218,16 +218,21 @@ class EntrySerializer(serializers.ModelSerializer):
     """One reference: whether it is new, already here or invalid, and what was decided."""
 
     title = serializers.SerializerMethodField()
+    notes = serializers.SerializerMethodField(help_text="What was left out or read in a particular way")
     paper = serializers.SlugRelatedField("key", read_only=True, allow_null=True)
 
     class Meta:
         model = Entry
         fields = [
-            "position", "line", "title", "found", "reason", "decision", "decision_reason", "decided", "paper",
+            "position", "line", "title", "found", "reason", "notes",
+            "decision", "decision_reason", "decided", "paper",
         ]  # fmt: skip
 
     def get_title(self, entry) -> str:
         return entry.fields.get("title", "")
+
+    def get_notes(self, entry) -> list[str]:
+        return entry.fields.get("notes", [])
 
 
 class SubmissionSerializer(serializers.ModelSerializer):

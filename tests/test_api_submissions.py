@@ -31,6 +31,13 @@ def test_each_entry_is_previewed(ben):
     assert make_program(ben).get(f"/api/submissions/{sent['id']}").json() == sent
 
 
+def test_what_was_left_out_is_told(ben):
+    (entry,) = send(ben, bib_entry(month="Spring")).json()["entries"]
+    assert entry["notes"] == [
+        "line 5: “Spring” is no month and was left out; write month = may or month = 5."
+    ]
+
+
 def test_what_is_sent_is_kept_exactly_as_typed(ben):
     text = "\n  " + bib_entry() + "\t\n"
     assert send(ben, text).status_code == 201
