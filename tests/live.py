@@ -49,10 +49,10 @@ class Stack:
         options = {"cwd": self.checkout, "start_new_session": True, **self.identity, **options}
         return how([str(part) for part in command], env=self.environment, **options)
 
-    def manage(self, *arguments):
+    def manage(self, *arguments, **options):
         """Run manage.py in this stack and return what it printed."""
         command = [sys.executable, "manage.py", *arguments]
-        return self.run(subprocess.run, command, check=True, capture_output=True, text=True).stdout
+        return self.run(subprocess.run, command, check=True, capture_output=True, text=True, **options).stdout
 
     def said(self):
         return self.output.read_text(errors="replace")

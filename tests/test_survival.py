@@ -1,5 +1,6 @@
 """A real run in a real stack whose worker is killed: it is measured again, once, and nobody is left behind."""
 
+from config import embedded
 from reproduce.harness import strangers
 from tests.live import wait_until
 
@@ -12,8 +13,8 @@ print(run.pk)
 """
 
 
-def ask(stack):
-    return int(stack.manage("shell", "--no-imports", "-c", ASK).split()[-1])
+def ask(stack, **options):
+    return int(stack.manage("shell", "--no-imports", "-c", ASK, **options).split()[-1])
 
 
 def state(stack, pk):
@@ -41,6 +42,17 @@ def test_cancelling_a_running_run_ends_every_process_of_it(stack):
     stack.sql("UPDATE reproduce_run SET cancel_requested = now() WHERE id = %s", pk)
     wait_until(lambda: state(stack, pk)[0] == "cancelled", limit_s=15)
     assert strangers(f"{stack_name(stack)}-{pk}-1") == []
+
+
+def test_a_broker_that_hangs_holds_up_neither_a_request_nor_its_run(stack):
+    broker = embedded.processes(stack.var, "valkey")[0]
+    broker.suspend()
+    try:
+        pk = ask(stack, timeout=60)
+        assert state(stack, pk)[0] == "queued"
+    finally:
+        broker.resume()
+    wait_until(lambda: state(stack, pk)[0] == "done")
 
 
 def stack_name(stack):
