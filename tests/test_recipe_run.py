@@ -91,6 +91,18 @@ def test_the_full_preset_is_refused_without_a_gpu(tmp_path):
     )
 
 
+def test_a_folder_that_cannot_hold_a_bundle_is_refused_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "bundle.json").mkdir()
+    for out, told in (
+        (tmp_path / "file", "cannot be written"),
+        (tmp_path, "holds a folder called bundle.json"),
+    ):
+        status, events = run_with_events("lora-memory", "--preset", "smoke", "--device", "cpu", "--out", out)
+        assert (status, [event["type"] for event in events]) == (1, ["failure"])
+        assert f"--out {out} {told}" in events[0]["message"]
+
+
 def test_an_unknown_recipe_is_refused_with_those_there_are(tmp_path):
     done = recipes("run", "no-such", "--out", tmp_path)
     assert (done.returncode, done.stderr) == (

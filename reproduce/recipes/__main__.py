@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--events-fd", type=int, metavar="N", help="write JSON lines to this descriptor")
     run.set_defaults(act=_run)
     given = parser.parse_args(arguments)
-    return given.act(given)
+    try:
+        return given.act(given)
+    except KeyboardInterrupt:
+        print("Stopped; no bundle was written.", file=sys.stderr)
+        return 130
 
 
 def _list(given: argparse.Namespace) -> int:
@@ -62,6 +67,7 @@ def _run(given: argparse.Namespace) -> int:
         parameters = recipe.parameters(given.preset, _overrides(given))
         engine = importlib.import_module("reproduce.recipes.execute")
         device = engine.choose_device(given.device, recipe, given.preset)
+        _refuse_unwritable(given.out)
     except (spec.RecipeError, ParameterError, ValueError) as error:
         return _refused(str(error), events)
     except ModuleNotFoundError as error:
@@ -72,6 +78,17 @@ def _run(given: argparse.Namespace) -> int:
     if given.events_fd is None:
         print(report.outcome(recipe, found, given.out / "bundle.json"))
     return 0 if found["status"] == "done" else 1
+
+
+def _refuse_unwritable(out: Path) -> None:
+    """ValueError, before anything is measured, if no bundle could be written there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise ValueError(f"--out {out} cannot be written: {error.strerror}.") from error
+    if (out / "bundle.json").is_dir():
+        raise ValueError(f"--out {out} holds a folder called bundle.json; choose another.")
 
 
 def _overrides(given: argparse.Namespace) -> dict[str, Any]:
