@@ -5,7 +5,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from explorer import tokens
 
@@ -38,8 +38,10 @@ def account_tokens(request):
 
 
 @login_required
-@require_POST
 def revoke_token(request, token_id):
+    """A POST revokes. A GET is where signing in leads whose session had ended: back to the list."""
+    if request.method != "POST":
+        return redirect("account-tokens")
     gone = tokens.revoke(request.user, token_id)
     messages.info(
         request, "The token is revoked: it opens nothing any more." if gone else "You have no such token."
