@@ -37,8 +37,8 @@ def recipe(slug: str) -> Recipe | None:
 
 def recipes_of(paper: Paper) -> list[Recipe]:
     """The recipes that re-measure this paper."""
-    names = {f"{identifier.scheme}:{identifier.value}" for identifier in paper.identifiers.all()}
-    return [recipe for recipe in recipes() if _normal(recipe) in names]
+    names = {(identifier.scheme, identifier.value) for identifier in paper.identifiers.all()}
+    return [recipe for recipe in recipes() if _name(recipe) in names]
 
 
 def paper_of(recipe: Recipe) -> Paper | None:
@@ -59,13 +59,14 @@ def fingerprint(digest: str, preset: str, parameters: dict[str, object]) -> str:
 
 def papers() -> dict[str, Paper]:
     """Each recipe's paper by the recipe's slug, in one query; recipes without one are left out."""
-    names = {recipe.slug: tuple(_normal(recipe).split(":", 1)) for recipe in recipes()}
+    names = {recipe.slug: _name(recipe) for recipe in recipes()}
     values = [value for _, value in names.values()]
     found = Identifier.objects.filter(value__in=values).select_related("paper")
     known = {(item.scheme, item.value): item.paper for item in found}
     return {slug: known[name] for slug, name in names.items() if name in known}
 
 
-def _normal(recipe: Recipe) -> str:
+def _name(recipe: Recipe) -> tuple[str, str]:
+    """The scheme and value by which a recipe names its paper, in the spelling of Identifier."""
     scheme, value = recipe.paper.split(":", 1)
-    return f"{scheme}:{identity.normalise(scheme, value)}"
+    return scheme, identity.normalise(scheme, value)

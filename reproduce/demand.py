@@ -42,10 +42,6 @@ class Quota:
     max_in_flight: int
 
 
-def preset_device(preset: str) -> str:
-    return catalogue.device_of(preset)
-
-
 def quota(user: AbstractUser) -> Quota:
     """What this user has used. Runs that the platform failed are free."""
     runs = Run.objects.filter(requested_by=user, origin=Run.Origin.POOL)
@@ -72,7 +68,7 @@ def request_run(
     asked = catalogue.fingerprint(recipe.digest, preset, parameters)
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [QUOTA_LOCK % 2**31, who.pk])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [QUOTA_LOCK, who.pk])
         same = Run.objects.filter(fingerprint=asked, origin=Run.Origin.POOL)
         if run := _answer(same, fresh):
             return run, False

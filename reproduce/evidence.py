@@ -5,10 +5,10 @@ from pathlib import Path
 from django.db import transaction
 from django.utils.dateparse import parse_datetime
 
-from papers.models import Claim, Paper
+from papers.models import Claim
 from reproduce import verdict
 from reproduce.bundles import columns, pack
-from reproduce.catalogue import device_of, fingerprint
+from reproduce.catalogue import device_of, fingerprint, paper_of
 from reproduce.models import Measurement, Run, RunEvent
 from reproduce.recipes import bundle, spec
 from reproduce.recipes.spec import Measure, Recipe
@@ -30,10 +30,10 @@ def store_measurements(run: Run, report: dict[str, object]) -> list[Measurement]
     )
 
 
-def load_shipped(path: Path, paper: Paper) -> Run | None:
+def load_shipped(path: Path) -> Run | None:
     """Store a bundle that ships with Spectrum as a finished run; None if it is there already.
 
-    Raises bundle.BundleError or spec.RecipeError.
+    Raises bundle.BundleError or spec.RecipeError. What is there already is not parsed again.
     """
     raw = path.read_bytes()
     stored = pack(raw)
@@ -41,6 +41,8 @@ def load_shipped(path: Path, paper: Paper) -> Run | None:
         return None
     report = bundle.read(raw)
     recipe = spec.load(report["recipe"]["slug"])
+    if (paper := paper_of(recipe)) is None:
+        raise spec.RecipeError(f"the paper of {recipe.slug} is not in the database; run load_corpus first")
     with transaction.atomic():
         run = Run.objects.create(
             recipe=recipe.slug,

@@ -1,7 +1,6 @@
 """The slots of one worker process: which runs it may execute at the same time, and on which GPUs."""
 
 import fcntl
-import logging
 import os
 import tempfile
 import threading
@@ -14,8 +13,6 @@ from django.db import close_old_connections
 
 from reproduce import doorbell, execution, lifecycle
 from reproduce.models import Run, Worker
-
-logger = logging.getLogger(__name__)
 
 
 class Slots:

@@ -71,7 +71,7 @@ def headline_of(run):
 
 def test_a_shipped_bundle_becomes_a_finished_run_with_verdicts(paper, tmp_path):
     path = shipped(tmp_path)
-    run = evidence.load_shipped(path, paper)
+    run = evidence.load_shipped(path)
     assert (run.status, run.origin, run.device_name, run.gpu_seconds) == (
         "done",
         "shipped",
@@ -116,13 +116,13 @@ def test_a_bad_shipped_bundle_is_named_and_the_good_ones_load(paper, tmp_path, s
     ],
 )
 def test_what_is_never_scored(paper, tmp_path, over, verdict, reason):
-    headline = headline_of(evidence.load_shipped(shipped(tmp_path, **over), paper))
+    headline = headline_of(evidence.load_shipped(shipped(tmp_path, **over)))
     assert (headline.verdict, headline.verdict_reason) == (verdict, reason)
 
 
 def test_without_its_claim_a_number_is_shown_and_not_scored(paper, tmp_path):
     paper.claims.all().delete()
-    headline = headline_of(evidence.load_shipped(shipped(tmp_path), paper))
+    headline = headline_of(evidence.load_shipped(shipped(tmp_path)))
     assert (headline.claim, headline.verdict, headline.value) == (None, "not_comparable", 6.0)
 
 

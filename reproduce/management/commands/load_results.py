@@ -3,7 +3,6 @@
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from reproduce import catalogue
 from reproduce.evidence import load_shipped
 from reproduce.recipes import bundle, spec
 
@@ -15,13 +14,7 @@ class Command(BaseCommand):
         loaded, faults = 0, []
         for path in sorted(settings.SHIPPED_RESULTS.glob("*.json")):
             try:
-                slug = bundle.read(path)["recipe"]["slug"]
-                paper = catalogue.paper_of(spec.load(slug))
-                if paper is None:
-                    raise spec.RecipeError(
-                        f"the paper of {slug} is not in the database; run load_corpus first"
-                    )
-                loaded += load_shipped(path, paper) is not None
+                loaded += load_shipped(path) is not None
             except (bundle.BundleError, spec.RecipeError) as error:
                 faults.append(f"{path.name}: {error}")
         self.stdout.write(f"{loaded} new measured bundles loaded")
