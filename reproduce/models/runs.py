@@ -1,33 +1,18 @@
-"""What we re-measured: runs, their history, what they measured, and the workers that execute them.
+"""Runs, their history, and what they say while they run.
 
 Only lifecycle.py writes Run.status. `attempt` fences writers: a write from an older attempt is refused.
 """
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Extract, Now
 
-from papers.models import Claim, Paper
+from papers.models import Paper
+from reproduce.models.workers import LABEL_LENGTH, Worker
 
-
-class Worker(models.Model):
-    """A process that executes runs. Alive while it announces itself."""
-
-    name = models.CharField(max_length=100, unique=True)
-    host = models.CharField(max_length=100)
-    pid = models.PositiveIntegerField()
-    cpu_slots = models.PositiveSmallIntegerField(default=1)
-    gpus = models.JSONField(default=list, help_text="[{uuid, name, memory_mb}]; each is a slot")
-    versions = models.JSONField(default=dict, help_text="torch, driver, code commit")
-    started = models.DateTimeField()
-    seen = models.DateTimeField(db_index=True)
-    stopped = models.DateTimeField(null=True)
-
-    class Meta:
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
+HEAD_START_S = 600  # a point of priority is worth ten minutes of waiting
 
 
 class Run(models.Model):
@@ -62,6 +47,10 @@ class Run(models.Model):
     parameters = models.JSONField(default=dict)
     device = models.CharField(max_length=4, choices=[("cuda", "GPU"), ("cpu", "CPU")])
     gpus = models.PositiveSmallIntegerField(default=1)
+    memory_gb = models.FloatField(default=0, help_text="Memory that each of its GPUs must have")
+    labels = ArrayField(
+        models.CharField(max_length=LABEL_LENGTH), default=list, help_text="Labels that its worker must have"
+    )
     time_limit = models.PositiveIntegerField(help_text="seconds")
     origin = models.CharField(max_length=12, choices=Origin, default=Origin.POOL)
     fingerprint = models.CharField(max_length=64, help_text="Same fingerprint, same question")
@@ -70,11 +59,18 @@ class Run(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="runs"
     )
     priority = models.SmallIntegerField(default=0)
+    # Ageing without a clock: a waiting run's turn is fixed, and a point of priority is a head start.
+    turn = models.GeneratedField(
+        expression=Extract("queued", "epoch") - F("priority") * HEAD_START_S,
+        output_field=models.FloatField(),
+        db_persist=True,
+    )
 
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     attempt = models.PositiveSmallIntegerField(default=0, help_text="How often it was claimed")
     lost = models.PositiveSmallIntegerField(default=0, help_text="How many attempts lost their worker")
     worker = models.ForeignKey(Worker, null=True, on_delete=models.SET_NULL, related_name="runs")
+    slot = models.PositiveSmallIntegerField(null=True, help_text="Which slot of its worker")
     lease_token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
     cancel_requested = models.DateTimeField(null=True)
@@ -82,7 +78,7 @@ class Run(models.Model):
     step = models.CharField(max_length=200, blank=True)
     failure = models.CharField(max_length=15, choices=Failure, blank=True)
     message = models.TextField(blank=True, help_text="One sentence for the reader")
-    queued = models.DateTimeField(auto_now_add=True)
+    queued = models.DateTimeField(db_default=Now(), db_index=True)
     started = models.DateTimeField(null=True)
     finished = models.DateTimeField(null=True)
 
@@ -99,18 +95,31 @@ class Run(models.Model):
     class Meta:
         ordering = ["-pk"]
         indexes = [
+            models.Index("device", "turn", "id", condition=Q(status="queued"), name="run_waiting"),
             models.Index(
-                name="run_waiting", fields=["device", "-priority", "id"], condition=Q(status="queued")
+                Coalesce("requested_by", 0),
+                "device",
+                "turn",
+                "id",
+                condition=Q(status="queued"),
+                name="run_waiting_of",
             ),
             models.Index("lease_until", condition=Q(status="running"), name="run_leases"),
             models.Index("requested_by", condition=Q(status="running"), name="run_in_flight"),
             models.Index("recipe", "status", name="run_by_recipe"),
+            models.Index("fingerprint", name="run_by_question"),
         ]
         constraints = [
             models.UniqueConstraint(
                 fields=["fingerprint", "repeat"],
                 condition=Q(status__in=["queued", "running"]),
                 name="run_one_in_flight_per_question",
+            ),
+            models.UniqueConstraint(
+                fields=["worker", "slot"], condition=Q(status="running"), name="run_one_per_slot"
+            ),
+            models.CheckConstraint(
+                condition=Q(progress__gte=0, progress__lte=1, lost__lte=F("attempt")), name="run_counts_sane"
             ),
             models.UniqueConstraint(
                 fields=["bundle_sha256"],
@@ -187,44 +196,17 @@ class LogChunk(models.Model):
         return f"{self.run_id}/{self.attempt}@{self.offset}"
 
 
-class Measurement(models.Model):
-    """One number that a run earned, and its verdict against the claim it re-measures."""
+class TraceChunk(models.Model):
+    """Points of a running attempt's GPU trace, as they came; once it is done, its bundle holds them all."""
 
-    class Verdict(models.TextChoices):
-        REPRODUCED = "reproduced"
-        SAME_DIRECTION = "same_direction", "same direction"
-        NOT_REPRODUCED = "not_reproduced", "not reproduced"
-        INCONCLUSIVE = "inconclusive"
-        NOT_COMPARABLE = "not_comparable", "not comparable"
-        INVALID = "invalid", "invalid: a quality guard failed"
-
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="measurements")
-    name = models.SlugField(max_length=60, help_text="Its name within the recipe")
-    label = models.CharField(max_length=200)
-    metric = models.CharField(max_length=40)
-    claim = models.ForeignKey(Claim, null=True, on_delete=models.SET_NULL, related_name="measurements")
-    value = models.FloatField()
-    low = models.FloatField()
-    high = models.FloatField()
-    n = models.PositiveIntegerField()
-    unit = models.CharField(max_length=120, blank=True)
-    predicted = models.FloatField(null=True, help_text="Roofline prediction on this hardware")
-    predicted_note = models.TextField(blank=True)
-    noise = models.FloatField(null=True, help_text="A/A noise floor, relative")
-    detail = models.JSONField(default=dict)
-    headline = models.BooleanField(default=False)
-    verdict = models.CharField(max_length=15, choices=Verdict)
-    verdict_reason = models.TextField()
-    position = models.PositiveSmallIntegerField(default=0)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="trace_chunks")
+    attempt = models.PositiveSmallIntegerField()
+    points = models.JSONField(
+        help_text="[{t, gpu, memory_mb, utilisation, power_w, ...}], seconds from the start"
+    )
 
     class Meta:
-        ordering = ["run_id", "position"]
-        constraints = [
-            models.UniqueConstraint(fields=["run", "name"], name="measurement_once_per_run"),
-            models.CheckConstraint(
-                condition=Q(low__lte=F("value"), high__gte=F("value")), name="measurement_in_interval"
-            ),
-        ]
+        ordering = ["pk"]
 
     def __str__(self) -> str:
-        return f"{self.run_id}: {self.name}"
+        return f"{self.run_id}/{self.attempt}: {len(self.points)} points"
