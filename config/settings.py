@@ -252,6 +252,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 RUN_DIR = VAR / "runs"
 RUN_MEMORY_GB = float(os.environ.get("RUN_MEMORY_GB", 0))  # 0: four fifths of the machine's memory
+STOP_GRACE_S = float(os.environ.get("STOP_GRACE_S", 5))  # a stopping worker's runs may end within this
 GPU_SECONDS_PER_DAY = int(os.environ.get("GPU_SECONDS_PER_DAY", 3600))  # a user's quota
 RUNS_IN_FLIGHT = int(os.environ.get("RUNS_IN_FLIGHT", 5))  # waiting or running, a user
 SHIPPED_RESULTS = BASE_DIR / "reproduce" / "results"

@@ -22,7 +22,7 @@ from explorer.api import (
 )
 from explorer.api_papers import for_lists
 from explorer.serializers import LogSerializer, RecipeSerializer, RunDetailSerializer, RunSerializer
-from reproduce import bundles, catalogue, demand, lifecycle, pool
+from reproduce import bundles, catalogue, demand, journal, lifecycle, pool, waiting
 from reproduce.models import Run
 from reproduce.recipes.spec import PRESETS
 
@@ -141,7 +141,7 @@ class LogQuery(serializers.Serializer):
 def log(request, run_id):
     """What the latest attempt has logged since `after`."""
     after, found = query(request, LogQuery)["after"], _found(run_id)
-    text, offset = lifecycle.log_after(found, after)
+    text, offset = journal.log_after(found, after)
     told = {"text": text, "next": offset, "attempt": found.attempt, "status": found.status}
     return Response(LogSerializer(told).data)
 
@@ -172,13 +172,13 @@ def _told(run_id, notice="", status=200):
     prefetch_related_objects([found], "measurements__claim", "events")
     told = {
         "notice": " ".join(filter(None, [notice, _no_worker(found)])),
-        "position": pool.queue_position(found),
-        "estimate_s": pool.estimate_s(found),
+        "place": waiting.place(found),
+        "estimate_s": waiting.estimate_s(found),
     }
     return Response(RunDetailSerializer(found, context=told).data, status=status)
 
 
 def _no_worker(run):
-    if run.status != Run.Status.QUEUED or pool.can_serve(run.device):
+    if run.status != Run.Status.QUEUED or pool.can_serve_run(run):
         return ""
     return NO_WORKER.format(" with a GPU" if run.device == "cuda" else "")

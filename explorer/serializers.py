@@ -113,7 +113,8 @@ class RunEventSerializer(serializers.ModelSerializer):
 class RunDetailSerializer(RunSerializer):
     """A run with all that is known of it now. The raw samples, series and trace are in its bundle."""
 
-    position = serializers.SerializerMethodField(help_text="Latest place in the queue; null once it started")
+    position = serializers.SerializerMethodField(help_text="Place in the queue; null once it started")
+    starts_in_s = serializers.SerializerMethodField(help_text="Until its turn, as far as history tells")
     estimate_s = serializers.SerializerMethodField(help_text="Median of the latest runs of this recipe")
     notice = serializers.SerializerMethodField(
         help_text="Why it waits or was joined, and what to do; or empty"
@@ -125,12 +126,15 @@ class RunDetailSerializer(RunSerializer):
 
     class Meta(RunSerializer.Meta):
         fields = [
-            *RunSerializer.Meta.fields, "time_limit", "position", "estimate_s", "notice", "has_bundle",
-            "bundle_sha256", "guards", "measurements", "events",
+            *RunSerializer.Meta.fields, "time_limit", "position", "starts_in_s", "estimate_s", "notice",
+            "has_bundle", "bundle_sha256", "guards", "measurements", "events",
         ]  # fmt: skip
 
     def get_position(self, run) -> int | None:
-        return self.context["position"]
+        return self.context["place"] and self.context["place"][0]
+
+    def get_starts_in_s(self, run) -> float | None:
+        return self.context["place"] and self.context["place"][1]
 
     def get_estimate_s(self, run) -> float | None:
         return self.context["estimate_s"]

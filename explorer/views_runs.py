@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from explorer.charts import TRACES, draw_series, draw_trace
 from explorer.throttle import limited
-from reproduce import bundles, catalogue, demand, execution, lifecycle, pool
+from reproduce import bundles, catalogue, demand, execution, journal, lifecycle, pool, waiting
 from reproduce.models import Measurement, Run, Worker
 from reproduce.recipes.spec import PRESETS
 
@@ -88,7 +88,7 @@ def runs(request):
 def run(request, pk):
     """One run: live while it lasts, its evidence afterwards. Reloading does what the live parts do."""
     found = _run_or_404(pk)
-    log, offset = lifecycle.log_after(found)
+    log, offset = journal.log_after(found)
     charts = [draw_series(series) for series in found.series]
     traces = [drawn for name in TRACES if (drawn := draw_trace(found.trace, name))]
     extra = {
@@ -118,7 +118,7 @@ def run_log(request, pk):
     same = request.GET.get("attempt") == str(found.attempt)
     after = request.GET.get("after", "")
     start = int(after) if same and after.isdecimal() and len(after) < 12 else 0
-    text, offset = lifecycle.log_after(found, start)
+    text, offset = journal.log_after(found, start)
     if not request.htmx:
         return HttpResponse(text, content_type="text/plain; charset=utf-8")
     response = render(request, "runs/_log_poll.html", {"run": found, "log_offset": offset, "swap": True})
@@ -206,7 +206,7 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
         "fields": fields,
         "fresh": "fresh" in request.POST,
         "errors": [text for name, text in errors.items() if name not in {p.name for p in recipe.schema}],
-        "served": pool.can_serve(device),
+        "served": pool.can_serve(**catalogue.needs(recipe, preset)),
         "quota": demand.quota(request.user) if request.user.is_authenticated else None,
         "runs": Run.objects.filter(recipe=recipe.slug).select_related("requested_by").defer(*Run.HEAVY)[:10],
     }
@@ -216,10 +216,10 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
 def _live(request, run):
     return {
         "run": run,
-        "position": pool.queue_position(run),
-        "estimate": pool.estimate_s(run),
+        "place": waiting.place(run),
+        "estimate": waiting.estimate_s(run),
         "elapsed": run.started and (timezone.now() - run.started).total_seconds(),
-        "served": run.is_final or pool.can_serve(run.device),
+        "served": run.is_final or pool.can_serve_run(run),
         "measurements": run.measurements.select_related("claim"),
         "events": run.events.all(),
         "may_cancel": not run.is_final and demand.may_cancel(request.user, run),

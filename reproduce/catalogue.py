@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cache
 
 from papers import identity
@@ -51,9 +52,23 @@ def device_of(preset: str) -> str:
     return {"smoke": "cpu", "full": "cuda"}[preset]
 
 
-def fingerprint(digest: str, preset: str, parameters: dict[str, object]) -> str:
-    """SHA-256 that two requests share exactly when they ask the same question of the same code."""
-    asked = json.dumps([digest, preset, parameters], sort_keys=True, separators=(",", ":"))
+def needs(recipe: Recipe, preset: str) -> dict[str, object]:
+    """What a run of it needs of a slot, as columns of Run. A small preset fits any CPU slot."""
+    device = device_of(preset)
+    return {
+        "device": device,
+        "gpus": max(recipe.gpus, 1),
+        "memory_gb": recipe.gpu_memory_gb if device == "cuda" else 0,
+    }
+
+
+def fingerprint(digest: str, preset: str, parameters: dict[str, object], labels: Sequence[str] = ()) -> str:
+    """SHA-256 that two requests share exactly when they ask the same question of the same code.
+
+    Who asks for certain hardware or software, by labels, asks another question than who takes any.
+    """
+    where = [sorted(set(labels))] if labels else []
+    asked = json.dumps([digest, preset, parameters, *where], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(asked.encode()).hexdigest()
 
 

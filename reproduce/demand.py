@@ -1,6 +1,6 @@
 """Asking for a run: what is checked before a row is queued, and when an answer is there already."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -52,12 +52,18 @@ def quota(user: AbstractUser) -> Quota:
 
 
 def request_run(
-    slug: str, *, preset: str, typed: Mapping[str, object], who: AbstractUser, fresh: bool = False
+    slug: str,
+    *,
+    preset: str,
+    typed: Mapping[str, object],
+    who: AbstractUser,
+    fresh: bool = False,
+    labels: Sequence[str] = (),
 ) -> tuple[Run, bool]:
     """Queue a run of a recipe, or join the same question's run in flight or its result.
 
-    `typed` holds parameters as people type them. Returns the run and whether it is newly queued.
-    Raises Refused.
+    `typed` holds parameters as people type them; only a worker that has all `labels` takes it.
+    Returns the run and whether it is newly queued. Raises Refused.
     """
     recipe, parameters = _check(slug, preset, typed)
     paper = catalogue.paper_of(recipe)
@@ -65,7 +71,7 @@ def request_run(
         raise Refused(
             {"": f"The paper {recipe.paper} is not in the database; submit it first, then run this."}
         )
-    asked = catalogue.fingerprint(recipe.digest, preset, parameters)
+    asked = catalogue.fingerprint(recipe.digest, preset, parameters, labels)
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [QUOTA_LOCK, who.pk])
@@ -82,8 +88,8 @@ def request_run(
             paper=paper,
             preset=preset,
             parameters=parameters,
-            device=catalogue.device_of(preset),
-            gpus=max(recipe.gpus, 1),
+            **catalogue.needs(recipe, preset),
+            labels=sorted(set(labels)),
             time_limit=recipe.time_limit_s[preset],
             fingerprint=asked,
             repeat=repeat,

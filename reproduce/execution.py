@@ -21,12 +21,14 @@ from django.db import InterfaceError, OperationalError, close_old_connections, t
 from reproduce import lifecycle
 from reproduce.bundles import columns, pack
 from reproduce.evidence import store_measurements
+from reproduce.gpus import GpuMemory
 from reproduce.harness import Child
 from reproduce.lifecycle import CANCEL, FENCED_OFF, GO_ON, Lease
 from reproduce.models import Run
 from reproduce.recipes import bundle, spec
 
 HEARTBEAT_S = 1
+GPU_MEMORY_BACK_S = 4  # with the ending of the child, within the five seconds that a cancel may take
 # A database that restarts is waited for, but never past the lease: by then the run may be somebody else's.
 PATIENCE_S = lifecycle.LEASE.seconds - 5
 TOO_MUCH_MEMORY = (
@@ -44,9 +46,10 @@ class Failure:
 
 
 def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: threading.Event) -> None:
-    """Run it, and write how it ended. Once `stopping` is set, the worker hands it back."""
+    """Run it, and write how it ended. Once `stopping` is set it may end soon, else it is handed back."""
     name = f"{settings.SITE_NAME}-{run.pk}-{run.attempt}"
     folder = settings.RUN_DIR / f"{run.pk}-{run.attempt}"
+    memory = GpuMemory(gpus)
     try:
         child = Child(command(run, folder), folder=folder, run_name=name, gpus=gpus)
     except OSError as error:
@@ -55,7 +58,8 @@ def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: t
         return
     try:
         ending = supervise(child, run, lease, stopping)
-        patiently(lambda: settle(child, run, lease, worker, folder, ending))
+        trace = clear_away(child, ending, memory)
+        patiently(lambda: settle(child, run, lease, worker, folder, ending, trace))
     except Exception:
         logger.exception("run %s: the worker failed it", run.pk)
         child.stop()
@@ -95,7 +99,7 @@ def _asked(run: Run) -> list[str]:
 def supervise(child: Child, run: Run, lease: Lease, stopping: threading.Event) -> str | Failure:
     """Heartbeat until the child ends or must: "ended", "cancel", "fenced off", "stopping" or a Failure."""
     memory_limit = settings.RUN_MEMORY_GB * 10**9 or 0.8 * psutil.virtual_memory().total
-    silent_since = None
+    silent_since = give_up = None
     while True:
         ended = child.wait(HEARTBEAT_S)
         answer, silent_since = report(child, lease, silent_since)
@@ -104,7 +108,9 @@ def supervise(child: Child, run: Run, lease: Lease, stopping: threading.Event) -
         if ended:
             return "ended"
         if stopping.is_set():
-            return "stopping"
+            give_up = give_up or child.seconds + settings.STOP_GRACE_S
+            if child.seconds >= give_up:
+                return "stopping"
         if child.seconds > run.time_limit:
             return Failure("timeout", f"It was stopped after its limit of {run.time_limit} s.")
         if child.memory_bytes() > memory_limit:
@@ -116,7 +122,13 @@ def report(child: Child, lease: Lease, silent_since: float | None) -> tuple[str,
     news = child.news()
     try:
         close_old_connections()
-        answer = lifecycle.heartbeat(lease, progress=news.progress, step=news.step, log="".join(news.log))
+        answer = lifecycle.heartbeat(
+            lease,
+            progress=news.progress,
+            step=news.step,
+            log="".join(news.log),
+            trace=getattr(news, "trace", ()),
+        )
     except (OperationalError, InterfaceError):
         child.unread(news)
         silent_since = silent_since or child.seconds
@@ -138,15 +150,22 @@ def patiently(write: Callable[[], object]) -> None:
             time.sleep(1)
 
 
-def settle(child: Child, run: Run, lease: Lease, worker: str, folder: Path, ending: str | Failure) -> None:
-    """See every process of the run gone, then write its end."""
-    used = {"gpu_seconds": child.seconds * run.gpus if run.device == "cuda" else 0}
+def clear_away(child: Child, ending: str | Failure, memory: GpuMemory) -> str:
+    """See every process of the run gone and the memory of its GPUs back; a clause that says how it went."""
     gone = ending == "ended" or child.stop()
-    trace = (
-        "every process of it is gone"
-        if gone
-        else "but a process of it could not be ended: tell the operators"
-    )
+    kept = memory.still_taken(GPU_MEMORY_BACK_S)
+    if not gone:
+        return "but a process of it could not be ended: tell the operators"
+    if kept:
+        return f"but {' and '.join(kept)} did not come back: its slot takes no run until it does"
+    return "every process of it is gone" + (", and its GPU memory is back" if memory.uuids else "")
+
+
+def settle(
+    child: Child, run: Run, lease: Lease, worker: str, folder: Path, ending: str | Failure, trace: str
+) -> None:
+    """Nothing of it runs any more: write its end."""
+    used = {"gpu_seconds": child.seconds * run.gpus if run.device == "cuda" else 0}
     if ending == FENCED_OFF:
         logger.warning("run %s attempt %s was fenced off; its child was ended", run.pk, run.attempt)
     elif ending == CANCEL:
@@ -176,6 +195,7 @@ def conclude(child: Child, run: Run, lease: Lease, worker: str, folder: Path, us
         stored = columns(report) | pack(path.read_bytes())
         if lifecycle.finish(lease, who=worker, why=f"finished on {worker}", **stored):
             store_measurements(run, report)
+            run.trace_chunks.all().delete()  # the bundle holds every point
 
 
 def failure_of(child: Child) -> Failure | None:

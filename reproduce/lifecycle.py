@@ -5,33 +5,52 @@ Clocks are the database's. A worker proves itself by its lease token: older atte
 """
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import connection, transaction
-from django.db.models import F, Max, QuerySet
-from django.db.models.functions import Now
+from django.db.models import F, QuerySet
+from django.db.models.functions import Coalesce, Now
 
-from reproduce.models import LogChunk, Run, RunEvent, Worker
+from reproduce import journal
+from reproduce.models import Run, RunEvent, Worker
 
 LEASE = timedelta(seconds=30)
 MAX_LOST = 3
+NEWS_CHANNEL = "run_news"  # LISTEN here for the number of every run of which there is something new
 CLAIM_LOCK = 0x5BEC7201  # pg_advisory_xact_lock: one claim counts runs in flight at a time
 SWEEP_LOCK = 0x5BEC7202
 
-CLAIM = """
-WITH in_flight AS (
-    SELECT requested_by_id, count(*) AS runs FROM reproduce_run
-    WHERE status = 'running' GROUP BY requested_by_id
+ELIGIBLE = """
+    run.status = 'queued' AND run.device = %(device)s AND run.gpus <= %(gpus)s
+    AND run.memory_gb <= %(memory_gb)s AND run.labels <@ worker.labels AND worker.orders = 'serve'
+"""
+# Whoever has nothing running goes first, in turn; only then those who have, fewest first. Both walk an
+# index in the order of turns and stop at the first eligible row, however many wait.
+CLAIM = f"""
+WITH worker AS MATERIALIZED (
+    SELECT labels, orders FROM reproduce_worker WHERE id = %(worker)s
+), in_flight AS MATERIALIZED (
+    SELECT coalesce(requested_by_id, 0) AS asker, count(*) AS runs FROM reproduce_run
+    WHERE status = 'running' GROUP BY 1
+), newcomer AS MATERIALIZED (
+    SELECT run.id FROM reproduce_run AS run, worker
+    WHERE {ELIGIBLE} AND coalesce(run.requested_by_id, 0) NOT IN (SELECT asker FROM in_flight)
+    ORDER BY run.turn, run.id LIMIT 1 FOR UPDATE OF run SKIP LOCKED
+), regular AS MATERIALIZED (
+    SELECT first.id, first.turn, in_flight.runs FROM in_flight CROSS JOIN worker CROSS JOIN LATERAL (
+        SELECT run.id, run.turn FROM reproduce_run AS run
+        WHERE {ELIGIBLE} AND coalesce(run.requested_by_id, 0) = in_flight.asker
+        ORDER BY run.turn, run.id LIMIT 1 FOR UPDATE OF run SKIP LOCKED
+    ) AS first
+    WHERE NOT EXISTS (SELECT FROM newcomer)
 ), fairest AS (
-    SELECT run.id FROM reproduce_run AS run
-    LEFT JOIN in_flight ON in_flight.requested_by_id IS NOT DISTINCT FROM run.requested_by_id
-    WHERE run.status = 'queued' AND run.device = %(device)s AND run.gpus <= %(gpus)s
-    ORDER BY coalesce(in_flight.runs, 0), run.priority DESC, run.id
-    LIMIT 1 FOR UPDATE OF run SKIP LOCKED
+    SELECT id FROM newcomer UNION ALL (SELECT id FROM regular ORDER BY runs, turn, id LIMIT 1)
 )
 UPDATE reproduce_run AS run
-SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s, lease_token = %(token)s,
+SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s, slot = %(slot)s,
+    device_name = %(device_name)s, lease_token = %(token)s,
     lease_until = statement_timestamp() + %(lease)s, started = statement_timestamp(),
     progress = 0, step = 'starting'
 FROM fairest WHERE run.id = fairest.id
@@ -47,6 +66,7 @@ RETURNING cancel_requested IS NOT NULL
 """
 
 GO_ON, CANCEL, FENCED_OFF = "go on", "cancel", "fenced off"
+WAITING = {"progress": 0, "step": "", "worker": None, "slot": None, "started": None, "device_name": ""}
 
 
 @dataclass(frozen=True)
@@ -58,13 +78,33 @@ class Lease:
     token: uuid.UUID
 
 
-def claim(worker: Worker, device: str, gpus: int) -> tuple[Run, Lease] | None:
-    """Take the fairest waiting run that `gpus` GPUs can serve: fewest running for its user, priority, age."""
+def claim(
+    worker: Worker,
+    device: str,
+    gpus: int = 0,
+    *,
+    memory_gb: float = float("inf"),
+    slot: int = 0,
+    device_name: str = "",
+) -> tuple[Run, Lease] | None:
+    """Take the fairest waiting run that a slot can serve: fewest running for its user, priority, age.
+
+    A slot has `gpus` GPUs of `memory_gb` each; one on the CPU serves small presets of any recipe.
+    """
     token = uuid.uuid4()
-    given = {"device": device, "gpus": gpus if device == "cuda" else 64, "worker": worker.pk}
+    given = {
+        "worker": worker.pk,
+        "device": device,
+        "gpus": gpus if device == "cuda" else 64,
+        "memory_gb": memory_gb,
+        "slot": slot,
+        "device_name": device_name,
+        "token": token,
+        "lease": LEASE,
+    }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
-        cursor.execute(CLAIM, {**given, "token": token, "lease": LEASE})
+        cursor.execute(CLAIM, given)
         if not (row := cursor.fetchone()):
             return None
         run = Run.objects.select_related("requested_by").get(pk=row[0])
@@ -72,7 +112,14 @@ def claim(worker: Worker, device: str, gpus: int) -> tuple[Run, Lease] | None:
     return run, Lease(run.pk, run.attempt, token)
 
 
-def heartbeat(lease: Lease, *, progress: float | None = None, step: str | None = None, log: str = "") -> str:
+def heartbeat(
+    lease: Lease,
+    *,
+    progress: float | None = None,
+    step: str | None = None,
+    log: str = "",
+    trace: Iterable[dict[str, object]] = (),
+) -> str:
     """Renew the lease, store what is new, and learn how to go on: GO_ON, CANCEL or FENCED_OFF."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
@@ -81,8 +128,8 @@ def heartbeat(lease: Lease, *, progress: float | None = None, step: str | None =
         )
         if not (row := cursor.fetchone()):
             return FENCED_OFF
-        if log:
-            _append_log(lease, log)
+        if journal.append(lease.run_id, lease.attempt, log, list(trace)) or progress is not None:
+            _tell(lease.run_id)
     return CANCEL if row[0] else GO_ON
 
 
@@ -103,21 +150,25 @@ def confirm_cancel(lease: Lease, *, who: str, why: str, **fields: object) -> boo
 
 def hand_back(lease: Lease, *, who: str, why: str) -> bool:
     """running -> queued, by a worker that stops in good order. It does not count as a lost attempt."""
-    return _move(_owned(lease), "queued", who=who, why=why, progress=0, step="", worker=None, started=None)
+    owned = _owned(lease)
+    if _move(owned.filter(cancel_requested=None), "queued", who=who, why=why, **WAITING):
+        return True
+    return _end(lease, "cancelled", who=who, why="cancelled", message="Cancelled while its worker stopped.")
 
 
 def request_cancel(run: Run, *, who: str) -> bool:
     """Cancel a waiting run at once; ask the worker of a running one. False if it had already ended."""
-    why = f"cancelled by {who}"
-    waiting = Run.objects.filter(pk=run.pk, status="queued")
-    if _move(waiting, "cancelled", who=who, why=f"{why} before it started", message=why, finished=Now()):
-        return True
     with transaction.atomic():
-        asked = Run.objects.filter(pk=run.pk, status="running").update(cancel_requested=Now())
-        if asked:
-            run.refresh_from_db()
-            _record(run, who, f"{who} asked to cancel", status="running")
-    return bool(asked)
+        now = Run.objects.select_for_update().get(pk=run.pk)
+        same = Run.objects.filter(pk=run.pk, status=now.status)
+        if now.status == Run.Status.QUEUED:
+            why = f"cancelled by {who} before it started"
+            return _move(same, "cancelled", who=who, why=why, message=why, finished=Now())
+        if now.status != Run.Status.RUNNING:
+            return False
+        same.update(cancel_requested=Coalesce("cancel_requested", Now()))
+        _record(now, who, f"{who} asked to cancel")
+    return True
 
 
 def sweep() -> list[int]:
@@ -137,17 +188,6 @@ def waiting_devices() -> list[str]:
     return sorted(Run.objects.filter(status="queued").order_by().values_list("device", flat=True).distinct())
 
 
-def log_after(run: Run, offset: int = 0) -> tuple[str, int]:
-    """The log of the run's latest attempt from byte `offset` on, and the offset to ask from next time.
-
-    An offset within a chunk, or within a character, is as good as any other.
-    """
-    chunks = run.log_chunks.filter(attempt=run.attempt)
-    first = chunks.filter(offset__lte=offset).aggregate(last=Max("offset"))["last"] or 0
-    raw = "".join(chunks.filter(offset__gte=first).values_list("text", flat=True)).encode()[offset - first :]
-    return raw.decode(errors="replace"), offset + len(raw)
-
-
 def _take_back(run: Run) -> bool:
     owner = run.worker.name if run.worker else "its worker"
     same = Run.objects.filter(pk=run.pk, status="running", lease_token=run.lease_token, lease_until__lt=Now())
@@ -161,17 +201,7 @@ def _take_back(run: Run) -> bool:
             finished=Now(),
         )  # fmt: skip
     why = f"{owner} was not heard of for {LEASE.seconds} s; waiting for another"
-    return _move(
-        same,
-        "queued",
-        who="sweeper",
-        why=why,
-        lost=F("lost") + 1,
-        progress=0,
-        step="",
-        worker=None,
-        started=None,
-    )
+    return _move(same, "queued", who="sweeper", why=why, lost=F("lost") + 1, **WAITING)
 
 
 def _end(lease: Lease, status: str, *, who: str, why: str, **fields: object) -> bool:
@@ -192,13 +222,12 @@ def _move(runs: QuerySet[Run], status: str, *, who: str, why: str, **fields: obj
     return bool(won)
 
 
-def _record(run: Run, who: str, why: str, status: str | None = None) -> None:
-    RunEvent.objects.create(
-        run=run, at=Now(), attempt=run.attempt, status=status or run.status, who=who, why=why
-    )
+def _record(run: Run, who: str, why: str) -> None:
+    RunEvent.objects.create(run=run, at=Now(), attempt=run.attempt, status=run.status, who=who, why=why)
+    _tell(run.pk)
 
 
-def _append_log(lease: Lease, text: str) -> None:
-    last = LogChunk.objects.filter(run_id=lease.run_id, attempt=lease.attempt).order_by("-offset").first()
-    offset = last.offset + len(last.text.encode()) if last else 0
-    LogChunk.objects.create(run_id=lease.run_id, attempt=lease.attempt, offset=offset, text=text)
+def _tell(run_id: int) -> None:
+    """Let whoever watches look again, once this transaction is committed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [NEWS_CHANNEL, str(run_id)])

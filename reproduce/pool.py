@@ -1,23 +1,27 @@
 """The workers as everyone may see them: who is alive, how long the queue is, how long a run will take."""
 
+import logging
 import os
 import platform
+import signal
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from importlib import metadata
-from statistics import median
 from typing import Any
 
-import pynvml
-from django.db import DatabaseError, close_old_connections, connection
-from django.db.models import Q, QuerySet
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from reproduce import execution, gpus, lifecycle
 from reproduce.models import Run, Worker
+from reproduce.slots import Slot
 
 ANNOUNCE_S = 5
 SILENT = timedelta(seconds=30)
-HISTORY = 20
+
+logger = logging.getLogger(__name__)
 
 
 def alive_workers() -> QuerySet[Worker]:
@@ -25,79 +29,84 @@ def alive_workers() -> QuerySet[Worker]:
     return Worker.objects.filter(seen__gt=Now() - SILENT, stopped__isnull=True)
 
 
-def can_serve(device: str) -> bool:
-    """Whether some living worker has a slot of that device class, free or not."""
-    able = ~Q(gpus=[]) if device == "cuda" else Q(cpu_slots__gt=0)
-    return alive_workers().filter(able).exists()
+def can_serve(device: str, gpus: int = 1, memory_gb: float = 0, labels: Sequence[str] = ()) -> bool:
+    """Whether some living worker that takes runs has a slot for such a run, free or not."""
+    able = alive_workers().filter(orders=Worker.Orders.SERVE, labels__contains=list(labels))
+    return any(_fits(slot, device, gpus, memory_gb) for worker in able for slot in worker.slots)
 
 
-def queue_position(run: Run) -> int | None:
-    """1 for the next waiting run of its device class by priority and age; None when it does not wait.
-
-    Fairness between users may let a later run go first, so this is the latest place, not a promise.
-    """
-    if run.status != Run.Status.QUEUED:
-        return None
-    ahead = Q(priority__gt=run.priority) | Q(priority=run.priority, pk__lt=run.pk)
-    return 1 + Run.objects.filter(ahead, status="queued", device=run.device).count()
+def can_serve_run(run: Run) -> bool:
+    """Whether some living worker could take this run."""
+    return can_serve(run.device, run.gpus, run.memory_gb, run.labels)
 
 
-def estimate_s(run: Run) -> float | None:
-    """Median seconds of the latest finished runs of this recipe and preset; None without any."""
-    past = Run.objects.filter(recipe=run.recipe, preset=run.preset, status="done", device=run.device)
-    seconds = [
-        done.duration for done in past.only("started", "finished")[:HISTORY] if done.duration is not None
-    ]
-    return median(seconds) if seconds else None
+def _fits(slot: dict[str, Any], device: str, gpus: int, memory_gb: float) -> bool:
+    if slot["device"] != device:
+        return False
+    return device == "cpu" or (len(slot["gpus"]) >= gpus and slot["memory_gb"] >= memory_gb)
 
 
-def announce(cpu_slots: int, gpus: list[dict[str, Any]]) -> Worker:
+def slots_of(device: str) -> int:
+    """How many slots of a device class the living workers have that take runs."""
+    able = alive_workers().filter(orders=Worker.Orders.SERVE)
+    return sum(slot["device"] == device for worker in able for slot in worker.slots)
+
+
+def give_orders(worker: Worker, orders: str, *, who: str) -> bool:
+    """Tell a worker to serve, pause or drain. False when it has left, or is told so already."""
+    same = Worker.objects.filter(pk=worker.pk, stopped=None).exclude(orders=orders)
+    return bool(same.update(orders=orders, ordered_by=who, ordered=Now()))
+
+
+def announce(slots: Sequence[Slot], found: list[dict[str, Any]], labels: Sequence[str]) -> Worker:
     """Enter this process into the list of workers."""
-    host = platform.node()
+    host, software = platform.node(), versions()
+    own = {f"torch {software['torch']}", *(gpu["name"] for gpu in found)}
     return Worker.objects.create(
         name=f"{host}-{os.getpid()}-{os.urandom(2).hex()}",
         host=host,
         pid=os.getpid(),
-        cpu_slots=cpu_slots,
-        gpus=gpus,
-        versions=versions(),
+        gpus=found,
+        slots=[slot.describe() for slot in slots],
+        labels=sorted(own | set(labels)),
+        versions=software,
         started=Now(),
         seen=Now(),
     )
 
 
-def keep_announcing(worker: Worker, stopping: threading.Event) -> None:
-    """Say "I live" until told to stop, then say goodbye. A database that is away is only waited for."""
+def keep_house(worker: Worker, slots: Sequence[Slot], stopping: threading.Event) -> None:
+    """Say "I live", sweep and tidy up until told to stop, then say goodbye. Survives a database that is away.
+
+    Each worker sweeps, so that the pool needs no clock and no broker to find what was lost.
+    """
     while not stopping.wait(ANNOUNCE_S):
-        _say(worker, seen=Now())
-    _say(worker, seen=Now(), stopped=Now())
+        if _quietly(lambda: _announce_again(worker, slots)) == Worker.Orders.DRAIN and _is_idle(worker):
+            logger.info("%s is drained, and leaves", worker.name)
+            os.kill(os.getpid(), signal.SIGTERM)
+        _quietly(lifecycle.sweep)
+        _quietly(execution.clear_leftovers)
+    for slot in slots:
+        slot.join()
+    _quietly(lambda: _say(worker, stopped=Now()))
     connection.close()
+
+
+def _announce_again(worker: Worker, slots: Sequence[Slot]) -> str:
+    """Tell how the slots are; what this worker's operators want of it."""
+    _say(worker, slots=[slot.describe() for slot in slots])
+    return Worker.objects.values_list("orders", flat=True).get(pk=worker.pk)
+
+
+def _is_idle(worker: Worker) -> bool:
+    """Nothing runs, and nothing can begin to: a claim looks at the orders itself."""
+    return _quietly(lambda: Run.objects.filter(worker=worker, status="running").exists()) is False
 
 
 def versions() -> dict[str, str]:
     """The software a reader wants to know of, without importing any of it."""
-    return {"python": platform.python_version(), **{name: _installed(name) for name in ("torch", "numpy")}}
-
-
-def find_gpus() -> list[dict[str, Any]]:
-    """This host's GPUs as [{uuid, name, memory_mb}], from NVML; none without the library or a driver."""
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    try:
-        return [_gpu(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount())]
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _gpu(handle: Any) -> dict[str, Any]:
-    memory_mb = pynvml.nvmlDeviceGetMemoryInfo(handle).total // 2**20
-    return {
-        "uuid": pynvml.nvmlDeviceGetUUID(handle),
-        "name": pynvml.nvmlDeviceGetName(handle),
-        "memory_mb": memory_mb,
-    }
+    installed = {name: _installed(name) for name in ("torch", "numpy")}
+    return {"python": platform.python_version(), **installed, "driver": gpus.driver_version()}
 
 
 def _installed(package: str) -> str:
@@ -108,8 +117,14 @@ def _installed(package: str) -> str:
 
 
 def _say(worker: Worker, **fields: object) -> None:
+    Worker.objects.filter(pk=worker.pk).update(seen=Now(), **fields)
+
+
+def _quietly(act: Any) -> Any:
+    """The answer; None while the database is away."""
     try:
         close_old_connections()
-        Worker.objects.filter(pk=worker.pk).update(**fields)
-    except DatabaseError:
+        return act()
+    except (DatabaseError, InterfaceError):
         connection.close()
+        return None

@@ -6,7 +6,7 @@ import threading
 import pytest
 from django.db import OperationalError
 
-from reproduce import execution, lifecycle
+from reproduce import execution, journal, lifecycle
 from reproduce.harness import strangers
 from reproduce.recipes import bundle, spec
 from tests.making_runs import make_run, make_worker
@@ -45,7 +45,7 @@ def ended(run):
 def test_a_crash_is_the_recipes_failure_and_its_log_is_kept(execute):
     run = execute("crash")
     assert ended(run) == ("failed", "recipe_error", "The recipe ended with exit status 1; the log says more.")
-    assert "RuntimeError: the toy broke" in lifecycle.log_after(run)[0]
+    assert "RuntimeError: the toy broke" in journal.log_after(run)[0]
 
 
 def test_what_the_recipe_says_of_its_failure_is_the_message(execute):

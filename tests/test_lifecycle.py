@@ -8,12 +8,20 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from reproduce import lifecycle, pool
+from reproduce import journal, lifecycle, pool, waiting
 from reproduce.lifecycle import CANCEL, FENCED_OFF, GO_ON, LEASE, MAX_LOST
 from reproduce.models import Run
+from reproduce.models.runs import HEAD_START_S
 from tests.making_runs import make_run, make_worker
 
 pytestmark = pytest.mark.django_db
+
+
+CPU_SLOT = {"device": "cpu", "gpus": [], "name": "CPU", "memory_gb": None, "state": "idle", "why": ""}
+
+
+def gpu_slot(count, memory_gb):
+    return CPU_SLOT | {"device": "cuda", "gpus": ["GPU-1", "GPU-2"][:count], "memory_gb": memory_gb}
 
 
 def claim(device="cpu", gpus=1):
@@ -88,12 +96,12 @@ def test_a_heartbeat_renews_the_lease_and_keeps_what_is_new():
     run.refresh_from_db()
     assert (run.progress, run.step) == (0.4, "backward")
     assert run.lease_until - timezone.now() > LEASE / 2
-    assert lifecycle.log_after(run) == ("one\nzwei – ü\n", 16)
-    assert lifecycle.log_after(run, 4) == ("zwei – ü\n", 16)
-    assert lifecycle.log_after(run, 16) == ("", 16)
-    assert lifecycle.log_after(run, 2) == ("e\nzwei – ü\n", 16)
-    assert lifecycle.log_after(run, 6) == ("ei – ü\n", 16)
-    assert lifecycle.log_after(run, 99) == ("", 99)
+    assert journal.log_after(run) == ("one\nzwei – ü\n", 16)
+    assert journal.log_after(run, 4) == ("zwei – ü\n", 16)
+    assert journal.log_after(run, 16) == ("", 16)
+    assert journal.log_after(run, 2) == ("e\nzwei – ü\n", 16)
+    assert journal.log_after(run, 6) == ("ei – ü\n", 16)
+    assert journal.log_after(run, 99) == ("", 99)
 
 
 def test_a_lost_worker_is_replaced_and_its_late_writes_change_nothing():
@@ -111,7 +119,7 @@ def test_a_lost_worker_is_replaced_and_its_late_writes_change_nothing():
     run.refresh_from_db()
     assert (run.status, run.attempt, run.lost, run.progress) == ("done", 2, 1, 1)
     assert history(run) == [("running", 1), ("queued", 1), ("running", 2), ("done", 2)]
-    assert lifecycle.log_after(run) == ("", 0)
+    assert journal.log_after(run) == ("", 0)
 
 
 def test_a_run_whose_worker_is_lost_three_times_fails_with_a_sentence():
@@ -148,7 +156,11 @@ def test_cancel_before_the_start_is_final_at_once():
     run = make_run()
     assert lifecycle.request_cancel(run, who="ben")
     run.refresh_from_db()
-    assert (run.status, run.gpu_seconds, run.message) == ("cancelled", 0, "cancelled by ben")
+    assert (run.status, run.gpu_seconds, run.message) == (
+        "cancelled",
+        0,
+        "cancelled by ben before it started",
+    )
     assert claim() is None
     assert not lifecycle.request_cancel(run, who="ben")
 
@@ -199,25 +211,115 @@ def test_the_database_refuses_a_second_run_in_flight_of_the_same_question():
 
 
 def test_a_worker_is_alive_while_it_is_heard_and_has_not_said_goodbye():
-    alive = make_worker(gpus=[{"uuid": "GPU-1", "name": "H", "memory_mb": 1}], cpu_slots=0)
+    alive = make_worker(slots=[gpu_slot(1, 80)], labels=["torch 2.13"])
     make_worker(seen=Now() - timedelta(seconds=31))
     make_worker(stopped=Now())
     assert list(pool.alive_workers()) == [alive]
     assert (pool.can_serve("cuda"), pool.can_serve("cpu")) == (True, False)
 
 
-def test_queue_position_counts_who_is_ahead():
-    first, second, urgent, other = make_run(), make_run(), make_run(priority=1), make_run(device="cuda")
-    assert [pool.queue_position(run) for run in (first, second, urgent, other)] == [2, 3, 1, 1]
-    claim()
-    urgent.refresh_from_db()
-    assert pool.queue_position(urgent) is None
+def test_a_run_is_served_only_where_gpus_memory_and_labels_suffice():
+    make_worker(slots=[gpu_slot(1, 80), gpu_slot(2, 40)], labels=["hopper", "torch 2.13"])
+    fits = [
+        pool.can_serve("cuda", 1, 80),
+        pool.can_serve("cuda", 2, 40, ["hopper"]),
+        pool.can_serve("cuda", 2, 80),
+        pool.can_serve("cuda", 3),
+        pool.can_serve("cuda", 1, 0, ["hopper", "torch 2.14"]),
+    ]
+    assert fits == [True, True, False, False, False]
+
+
+def test_a_claim_takes_only_what_its_slot_and_its_worker_can_serve():
+    large = make_run(device="cuda", memory_gb=100)
+    picky = make_run(device="cuda", labels=["hopper"])
+    plain = make_run(device="cuda", memory_gb=80)
+    worker, hopper = make_worker(), make_worker(labels=["hopper", "torch 2.13"])
+    got = lifecycle.claim(worker, "cuda", 1, memory_gb=80, slot=3, device_name="A GPU")[0]
+    assert (got.pk, got.slot, got.device_name) == (plain.pk, 3, "A GPU")
+    assert lifecycle.claim(worker, "cuda", 1, memory_gb=80) is None
+    assert lifecycle.claim(hopper, "cuda", 1, memory_gb=80)[0].pk == picky.pk
+    assert lifecycle.claim(hopper, "cuda", 1, memory_gb=141, slot=1)[0].pk == large.pk
+
+
+@pytest.mark.parametrize("orders", ["pause", "drain"])
+def test_a_worker_told_to_take_no_run_takes_none_until_told_to_serve(orders):
+    run, worker = make_run(), make_worker()
+    assert pool.give_orders(worker, orders, who="ada")
+    assert not pool.give_orders(worker, orders, who="ada")
+    assert lifecycle.claim(worker, "cpu") is None
+    assert pool.give_orders(worker, "serve", who="ada")
+    assert lifecycle.claim(worker, "cpu")[0].pk == run.pk
+
+
+def test_a_slot_never_has_two_runs():
+    worker, _, _ = make_worker(), make_run(), make_run()
+    lifecycle.claim(worker, "cpu", slot=0)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        lifecycle.claim(worker, "cpu", slot=0)
+    assert lifecycle.claim(worker, "cpu", slot=1) is not None
+
+
+def test_waiting_is_worth_as_much_as_priority(ben):
+    old, urgent = make_run(requested_by=ben), make_run(requested_by=ben, priority=1)
+    assert waiting.place(urgent)[0] == 1
+    Run.objects.filter(pk=old.pk).update(queued=Now() - timedelta(seconds=HEAD_START_S + 1))
+    assert waiting.place(urgent)[0] == 2
+    assert claim()[0].pk == old.pk
+
+
+def test_places_in_the_queue_follow_the_order_of_claims(ben, cy):
+    runs = [
+        make_run(requested_by=who, priority=n)
+        for who, n in [(ben, 0), (ben, 3), (cy, 1), (ben, 0), (None, 0)]
+    ]
+    make_run(device="cuda", requested_by=ben)
+    lifecycle.claim(make_worker(), "cuda", 1)
+    places = {run.pk: waiting.place(run)[0] for run in runs}
+    taken = [claim()[0].pk for _ in runs]
+    assert [places[pk] for pk in taken] == [1, 2, 3, 4, 5]
+    runs[0].refresh_from_db()
+    assert waiting.place(runs[0]) is None
+
+
+def test_how_long_until_its_turn_is_told_from_history_and_slots():
+    now = timezone.now()
+    make_run(status="done", started=now - timedelta(seconds=30), finished=now)
+    first, second, unknown = make_run(), make_run(recipe="lora-memory"), make_run()
+    assert waiting.place(first) == (1, None)
+    make_worker(slots=[CPU_SLOT])
+    assert [waiting.place(run) for run in (first, second, unknown)] == [(1, 0), (2, 30), (3, None)]
+    _, lease = claim()
+    lifecycle.heartbeat(lease, progress=0.5)
+    assert waiting.place(second) == (1, 15)
 
 
 def test_the_estimate_is_the_median_of_past_runs():
     run = make_run()
-    assert pool.estimate_s(run) is None
+    assert waiting.estimate_s(run) is None
     now = timezone.now()
     for seconds in (10, 30, 11):
         make_run(status="done", started=now - timedelta(seconds=seconds), finished=now)
-    assert pool.estimate_s(run) == 11
+    assert waiting.estimate_s(run) == 11
+
+
+def test_a_trace_grows_while_its_run_lasts_and_starts_anew_with_an_attempt():
+    run = make_run()
+    _, lease = claim()
+    lifecycle.heartbeat(lease, trace=[{"t": 0.0, "gpu": 0}, {"t": 1.0, "gpu": 0}])
+    lifecycle.heartbeat(lease, trace=[{"t": 2.0, "gpu": 0}])
+    run.refresh_from_db()
+    assert [point["t"] for point in journal.trace_of(run)] == [0.0, 1.0, 2.0]
+    lifecycle.hand_back(lease, who="w", why="stopping")
+    claim()
+    run.refresh_from_db()
+    assert journal.trace_of(run) == []
+
+
+def test_a_run_that_is_cancelled_while_its_worker_stops_is_not_queued_again():
+    run = make_run()
+    _, lease = claim()
+    lifecycle.request_cancel(run, who="ben")
+    assert lifecycle.hand_back(lease, who="w", why="stopping")
+    run.refresh_from_db()
+    assert (run.status, run.message) == ("cancelled", "Cancelled while its worker stopped.")

@@ -38,7 +38,7 @@ class Batch(models.Model):
     )
     schedule = models.ForeignKey(Schedule, null=True, on_delete=models.SET_NULL, related_name="batches")
     cause = models.CharField(
-        max_length=200, null=True, unique=True, help_text="Why a schedule asked: the same cause asks once"
+        max_length=200, blank=True, help_text="Why a schedule asked: the same cause asks once"
     )
     runs = models.ManyToManyField(Run, through="BatchMember", related_name="batches")
     left_out = models.JSONField(default=list, help_text="[{recipe, why}]: what could not be asked for")
@@ -48,6 +48,9 @@ class Batch(models.Model):
     class Meta:
         ordering = ["-pk"]
         verbose_name_plural = "batches"
+        constraints = [
+            models.UniqueConstraint(fields=["cause"], condition=~Q(cause=""), name="batch_once_per_cause")
+        ]
 
     def __str__(self) -> str:
         return self.title
