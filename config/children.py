@@ -19,8 +19,10 @@ SETTLED_S = 60  # alive this long, a child is well again
 class Child:
     """One long-lived process of the stack in `var`, its log, and when it may be started again."""
 
-    def __init__(self, name, command, var, stop_limit_s=10):
+    def __init__(self, name, command, var, stop_limit_s=10, may_leave=False):
+        """One that `may_leave` is not started again after it ended well: somebody told it to go."""
         self.name, self.command, self.var, self.stop_limit_s = name, command, var, stop_limit_s
+        self.may_leave, self.left = may_leave, False
         self.process, self.started, self.deaths = None, 0.0, 0
 
     @property
@@ -42,10 +44,15 @@ class Child:
             if time.monotonic() - self.started > SETTLED_S:
                 self.deaths = 0
             return None
+        if self.left:
+            return None
+        code = self.process.returncode
+        if self.may_leave and code == 0:
+            self.left = True
+            return f"{self.name} was told to leave, and stays away until the next start"
         pause = min(2**self.deaths, LONGEST_PAUSE_S)
         if time.monotonic() - self.started < pause:
             return None
-        code = self.process.returncode
         self.deaths += 1
         kill_group(self.process.pid)  # what it fathered must not work beside its successor
         self.start()

@@ -232,6 +232,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "PaperOrigin": "papers.models.Paper.Origin",
         "RunOrigin": "reproduce.models.Run.Origin",
+        "RunStatus": "reproduce.models.Run.Status",
+        "WorkerOrders": "reproduce.models.Worker.Orders",
         "Verdict": "reproduce.models.Measurement.Verdict",
     },
 }

@@ -70,7 +70,13 @@ def make_children(var, host, port):
     children = [
         Child("web", web_command(host, port), var),
         Child("beat", [*beat, "--schedule", str(var / "beat-schedule")], var),
-        Child("worker", [sys.executable, str(ROOT / "manage.py"), "worker"], var, stop_limit_s=20),
+        Child(
+            "worker",
+            [sys.executable, str(ROOT / "manage.py"), "worker"],
+            var,
+            stop_limit_s=20,
+            may_leave=True,
+        ),
     ]
     return children if os.environ.get("SPECTRUM_WORKER", "1") != "0" else children[:-1]
 

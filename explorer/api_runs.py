@@ -66,6 +66,10 @@ class RunRequest(serializers.Serializer):
     preset = serializers.ChoiceField([(preset, preset) for preset in PRESETS])
     parameters = serializers.DictField(required=False, default=dict, help_text="By the recipe's own names")
     fresh = serializers.BooleanField(default=False, help_text="Measure again though there is an answer")
+    labels = serializers.ListField(
+        child=serializers.CharField(max_length=100), max_length=5, default=list,
+        help_text="Only a worker that has all of these labels takes it; GET /api/workers names them",
+    )  # fmt: skip
 
 
 @described(
@@ -97,7 +101,7 @@ def runs(request):
 
 
 def _ask(user, asked):
-    wanted = {"preset": asked["preset"], "typed": asked["parameters"], "fresh": asked["fresh"]}
+    wanted = {name: asked[name] for name in ("preset", "fresh", "labels")} | {"typed": asked["parameters"]}
     try:
         run, new = demand.request_run(asked["recipe"], who=user, **wanted)
     except demand.OverQuota as error:

@@ -98,8 +98,8 @@ class RunSerializer(serializers.ModelSerializer):
         model = Run
         fields = [
             "id", "page", "recipe", "recipe_version", "recipe_digest", "paper", "preset", "parameters",
-            "device", "device_name", "gpus", "origin", "requested_by", "status", "failure", "message",
-            "attempt", "worker", "progress", "step", "cancel_requested", "queued", "started", "finished",
+            "device", "device_name", "gpus", "labels", "origin", "requested_by", "status", "failure",
+            "message", "attempt", "worker", "progress", "step", "cancel_requested", "queued", "started", "finished",
             "gpu_seconds", "energy_j",
         ]  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from django.urls import include, path, re_path
 
-from explorer import views_browse, views_desk, views_export, views_runs, views_tokens
+from explorer import views_browse, views_desk, views_export, views_runs, views_tokens, views_workers
 
 urlpatterns = [
     path("", views_browse.front, name="front"),
@@ -35,7 +35,8 @@ urlpatterns = [
     path("runs/<int:pk>/log", views_runs.run_log, name="run_log"),
     path("runs/<int:pk>/cancel", views_runs.cancel, name="cancel_run"),
     path("runs/<int:pk>/bundle.json", views_runs.bundle, name="bundle"),
-    path("workers", views_runs.workers, name="workers"),
+    path("workers", views_workers.workers, name="workers"),
+    path("workers/<int:pk>/orders", views_workers.orders, name="worker_orders"),
     # Programs
     path("account/tokens", views_tokens.account_tokens, name="account-tokens"),
     path("account/tokens/<int:token_id>/revoke", views_tokens.revoke_token, name="revoke-token"),

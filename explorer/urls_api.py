@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from explorer import api, api_papers, api_runs, api_submissions
+from explorer import api, api_papers, api_runs, api_submissions, api_workers
 
 docs = SpectacularSwaggerSplitView.as_view(
     url_name="api-schema", template_name="api/docs.html", title="The API of Spectrum"
@@ -24,6 +24,8 @@ urlpatterns = [
     path("runs/<int:run_id>/log", api_runs.log, name="api-run-log"),
     path("runs/<int:run_id>/cancel", api_runs.cancel, name="api-run-cancel"),
     path("runs/<int:run_id>/bundle", api_runs.bundle, name="api-run-bundle"),
+    path("workers", api_workers.workers, name="api-workers"),
+    path("workers/<int:worker_id>/orders", api_workers.orders, name="api-worker-orders"),
     path("submissions", api_submissions.submissions, name="api-submissions"),
     path("submissions/<int:submission_id>", api_submissions.submission, name="api-submission"),
     re_path(r"(?P<rest>.*)", api.no_such_address),

@@ -1,13 +1,10 @@
 """Pages of the pool: recipes and the form that asks for a run, runs as they live, and the workers."""
 
-from datetime import timedelta
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, Prefetch
-from django.db.models.functions import Now
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -17,11 +14,10 @@ from django.views.decorators.http import require_safe
 from explorer.charts import TRACES, draw_series, draw_trace
 from explorer.throttle import limited
 from reproduce import bundles, catalogue, demand, execution, journal, lifecycle, pool, waiting
-from reproduce.models import Measurement, Run, Worker
+from reproduce.models import Measurement, Run
 from reproduce.recipes.spec import PRESETS
 
 PAGE = 50
-LATELY = timedelta(days=1)
 
 
 @require_safe
@@ -57,9 +53,9 @@ def _ask(request, slug):
     recipe = _recipe_or_404(slug)
     preset = request.POST.get("preset", "")
     typed = {p.name: request.POST[p.name] for p in recipe.schema if p.name in request.POST}
-    fresh = "fresh" in request.POST
+    asked = {"fresh": "fresh" in request.POST, "labels": request.POST.getlist("labels")}
     try:
-        run, new = demand.request_run(slug, preset=preset, typed=typed, who=request.user, fresh=fresh)
+        run, new = demand.request_run(slug, preset=preset, typed=typed, who=request.user, **asked)
     except demand.Refused as refused:
         return _recipe_page(request, recipe, preset, typed, refused.errors, status=400)
     if not new:
@@ -158,16 +154,6 @@ def _cancel(request, pk):
     return redirect(found)
 
 
-@require_safe
-def workers(request):
-    """Who is alive, with which GPUs, doing what; and who has left within a day."""
-    doing = Prefetch("runs", Run.objects.filter(status="running").defer(*Run.HEAVY), to_attr="doing")
-    alive = pool.alive_workers().prefetch_related(doing)
-    gone = Worker.objects.exclude(pk__in=alive.values("pk")).filter(seen__gt=Now() - LATELY).order_by("-seen")
-    waiting = Run.objects.filter(status="queued").order_by().values("device").annotate(runs=Count("pk"))
-    return render(request, "workers/list.html", {"alive": alive, "gone": gone[:20], "waiting": waiting})
-
-
 def _recipe_or_404(slug):
     found = catalogue.recipe(slug)
     if found is None:
@@ -207,6 +193,8 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
         "fresh": "fresh" in request.POST,
         "errors": [text for name, text in errors.items() if name not in {p.name for p in recipe.schema}],
         "served": pool.can_serve(**catalogue.needs(recipe, preset)),
+        "labels": pool.labels(),
+        "chosen": request.POST.get("labels", ""),
         "quota": demand.quota(request.user) if request.user.is_authenticated else None,
         "runs": Run.objects.filter(recipe=recipe.slug).select_related("requested_by").defer(*Run.HEAVY)[:10],
     }

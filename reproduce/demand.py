@@ -12,11 +12,13 @@ from django.db.models.functions import Now
 
 from reproduce import catalogue, doorbell
 from reproduce.models import Run, RunEvent
+from reproduce.models.workers import LABEL_LENGTH
+from reproduce.operators import is_operator
 from reproduce.recipes.parameters import ParameterError
 from reproduce.recipes.spec import PRESETS, Recipe
 
 FREE_OF_CHARGE = ("platform", "worker_lost")
-OPERATORS = "operators"
+MOST_LABELS = 5
 QUOTA_LOCK = 0x5BEC7203  # pg_advisory_xact_lock(int, int): one user's requests are counted one at a time
 
 
@@ -66,6 +68,7 @@ def request_run(
     Returns the run and whether it is newly queued. Raises Refused.
     """
     recipe, parameters = _check(slug, preset, typed)
+    labels = _check_labels(labels)
     paper = catalogue.paper_of(recipe)
     if paper is None:
         raise Refused(
@@ -89,7 +92,7 @@ def request_run(
             preset=preset,
             parameters=parameters,
             **catalogue.needs(recipe, preset),
-            labels=sorted(set(labels)),
+            labels=labels,
             time_limit=recipe.time_limit_s[preset],
             fingerprint=asked,
             repeat=repeat,
@@ -108,10 +111,8 @@ def request_run(
 
 
 def may_cancel(user: AbstractUser | AnonymousUser, run: Run) -> bool:
-    """Whoever asked for a run, the operators and superusers may cancel it."""
-    if not user.is_authenticated:
-        return False
-    return user.is_superuser or user == run.requested_by or user.groups.filter(name=OPERATORS).exists()
+    """Whoever asked for a run, and the operators, may cancel it."""
+    return user.is_authenticated and (user == run.requested_by or is_operator(user))
 
 
 def _check(slug: str, preset: str, typed: Mapping[str, object]) -> tuple[Recipe, dict[str, object]]:
@@ -127,6 +128,14 @@ def _check(slug: str, preset: str, typed: Mapping[str, object]) -> tuple[Recipe,
         return recipe, recipe.parameters(preset, typed)
     except ParameterError as error:
         raise Refused(error.faults) from error
+
+
+def _check_labels(labels: Sequence[str]) -> list[str]:
+    kept = sorted({label.strip() for label in labels} - {""})
+    if len(kept) > MOST_LABELS or any(len(label) > LABEL_LENGTH or "\x00" in label for label in kept):
+        told = f"Name at most {MOST_LABELS} labels of at most {LABEL_LENGTH} characters; /workers shows all."
+        raise Refused({"labels": told})
+    return kept
 
 
 def _answer(same: object, fresh: bool) -> Run | None:

@@ -24,13 +24,14 @@ SWEEP_LOCK = 0x5BEC7202
 
 ELIGIBLE = """
     run.status = 'queued' AND run.device = %(device)s AND run.gpus <= %(gpus)s
-    AND run.memory_gb <= %(memory_gb)s AND run.labels <@ worker.labels AND worker.orders = 'serve'
+    AND run.memory_gb <= %(memory_gb)s AND run.labels <@ worker.labels
 """
 # Whoever has nothing running goes first, in turn; only then those who have, fewest first. Both walk an
 # index in the order of turns and stop at the first eligible row, however many wait.
 CLAIM = f"""
 WITH worker AS MATERIALIZED (
-    SELECT labels, orders FROM reproduce_worker WHERE id = %(worker)s
+    SELECT labels FROM reproduce_worker WHERE id = %(worker)s AND orders = 'serve' AND NOT EXISTS (
+        SELECT FROM reproduce_run WHERE worker_id = %(worker)s AND slot = %(slot)s AND status = 'running')
 ), in_flight AS MATERIALIZED (
     SELECT coalesce(requested_by_id, 0) AS asker, count(*) AS runs FROM reproduce_run
     WHERE status = 'running' GROUP BY 1
@@ -89,7 +90,8 @@ def claim(
 ) -> tuple[Run, Lease] | None:
     """Take the fairest waiting run that a slot can serve: fewest running for its user, priority, age.
 
-    A slot has `gpus` GPUs of `memory_gb` each; one on the CPU serves small presets of any recipe.
+    A slot has `gpus` GPUs of `memory_gb` each; one on the CPU serves small presets of any recipe. None
+    also for a worker that is told to take no run, and for a slot whose last run still holds its lease.
     """
     token = uuid.uuid4()
     given = {

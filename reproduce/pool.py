@@ -46,6 +46,11 @@ def _fits(slot: dict[str, Any], device: str, gpus: int, memory_gb: float) -> boo
     return device == "cpu" or (len(slot["gpus"]) >= gpus and slot["memory_gb"] >= memory_gb)
 
 
+def labels() -> list[str]:
+    """Every label that some living worker has: what a run may ask for and get."""
+    return sorted({label for worker in alive_workers() for label in worker.labels})
+
+
 def slots_of(device: str) -> int:
     """How many slots of a device class the living workers have that take runs."""
     able = alive_workers().filter(orders=Worker.Orders.SERVE)

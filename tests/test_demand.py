@@ -26,8 +26,8 @@ def paper(db):
     return paper
 
 
-def ask(who, fresh=False, preset="smoke", **typed):
-    return demand.request_run(SLUG, preset=preset, typed=typed, who=who, fresh=fresh)
+def ask(who, fresh=False, preset="smoke", labels=(), **typed):
+    return demand.request_run(SLUG, preset=preset, typed=typed, who=who, fresh=fresh, labels=labels)
 
 
 def refusal(who, **given):
@@ -141,3 +141,17 @@ def test_eight_people_asking_the_same_at_once_get_one_run(paper):
         thread.join()
     assert len({run.pk for run, _ in got}) == 1
     assert sum(new for _, new in got) == 1
+
+
+def test_a_run_may_ask_for_labels_and_is_then_another_question(paper, ben):
+    plain, _ = ask(ben)
+    picky, new = ask(ben, labels=[" quiet-room", "quiet-room", ""])
+    again, joined = ask(ben, labels=["quiet-room"])
+    assert (new, joined, again) == (True, False, picky)
+    assert (plain.labels, picky.labels) == ([], ["quiet-room"])
+
+
+@pytest.mark.parametrize("labels", [["x" * 101], list("abcdef"), ["a\x00b"]])
+def test_labels_that_cannot_be_are_refused(paper, ben, labels):
+    told = "Name at most 5 labels of at most 100 characters; /workers shows all."
+    assert refusal(ben, labels=labels) == {"labels": told}

@@ -253,11 +253,14 @@ def test_a_worker_told_to_take_no_run_takes_none_until_told_to_serve(orders):
 
 
 def test_a_slot_never_has_two_runs():
-    worker, _, _ = make_worker(), make_run(), make_run()
-    lifecycle.claim(worker, "cpu", slot=0)
+    worker, _, other = make_worker(), make_run(), make_run()
+    _, lease = lifecycle.claim(worker, "cpu", slot=0)
+    assert lifecycle.claim(worker, "cpu", slot=0) is None
+    assert lifecycle.claim(worker, "cpu", slot=1)[0].pk == other.pk
     with pytest.raises(IntegrityError), transaction.atomic():
-        lifecycle.claim(worker, "cpu", slot=0)
-    assert lifecycle.claim(worker, "cpu", slot=1) is not None
+        Run.objects.filter(pk=other.pk).update(slot=0)
+    assert lifecycle.hand_back(lease, who="w", why="stopping")
+    assert lifecycle.claim(worker, "cpu", slot=0)[0].pk == lease.run_id
 
 
 def test_waiting_is_worth_as_much_as_priority(ben):

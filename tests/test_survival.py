@@ -1,5 +1,10 @@
 """A real run in a real stack whose worker is killed: it is measured again, once, and nobody is left behind."""
 
+import subprocess
+import sys
+
+import pytest
+
 from config import embedded
 from reproduce.harness import strangers
 from tests.live import wait_until
@@ -8,13 +13,15 @@ ASK = """
 from django.contrib.auth.models import User
 from reproduce import demand
 who = User.objects.get(username="admin")
-run, _ = demand.request_run("flashattention-io", preset="smoke", typed={}, who=who, fresh=True)
+run, _ = demand.request_run(RECIPE, preset="smoke", typed={}, who=who, fresh=True, labels=LABELS)
 print(run.pk)
 """
 
 
-def ask(stack, **options):
-    return int(stack.manage("shell", "--no-imports", "-c", ASK, **options).split()[-1])
+def ask(stack, recipe="flashattention-io", labels=(), **options):
+    """The number of a fresh run that only a worker with these labels may take."""
+    source = ASK.replace("RECIPE", repr(recipe)).replace("LABELS", repr(list(labels)))
+    return int(stack.manage("shell", "--no-imports", "-c", source, **options).split()[-1])
 
 
 def state(stack, pk):
@@ -49,10 +56,49 @@ def test_a_broker_that_hangs_holds_up_neither_a_request_nor_its_run(stack):
     broker.suspend()
     try:
         pk = ask(stack, timeout=60)
-        assert state(stack, pk)[0] == "queued"
+        wait_until(lambda: state(stack, pk)[0] == "done")
     finally:
         broker.resume()
-    wait_until(lambda: state(stack, pk)[0] == "done")
+
+
+@pytest.fixture
+def second_worker(stack):
+    """Another worker beside the stack's own, which runs may ask for, and which gives them no time to end."""
+    command = ["env", "STOP_GRACE_S=0", sys.executable, "manage.py", "worker", "--label", "second"]
+    process = stack.run(subprocess.Popen, command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    announced = "SELECT id FROM reproduce_worker WHERE pid = %s"
+    wait_until(lambda: stack.sql(announced, process.pid) != [])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_drained_worker_finishes_what_it_runs_takes_nothing_new_and_leaves(stack, second_worker):
+    pk = ask(stack, labels=["second"])
+    wait_until(lambda: state(stack, pk)[0] == "running")
+    stack.sql("UPDATE reproduce_worker SET orders = 'drain' WHERE pid = %s", second_worker.pid)
+    waiting = ask(stack, recipe="lora-memory", labels=["second"])
+    assert second_worker.wait(60) == 0
+    assert (state(stack, pk), state(stack, waiting)) == (("done", 1, 0), ("queued", 0, 0))
+    gone = stack.sql("SELECT stopped IS NOT NULL FROM reproduce_worker WHERE pid = %s", second_worker.pid)
+    assert gone == [(True,)]
+    release(stack, waiting)
+    wait_until(lambda: state(stack, waiting)[0] == "done")
+
+
+def test_a_worker_that_is_stopped_hands_back_what_it_runs_and_no_attempt_counts_as_lost(stack, second_worker):
+    pk = ask(stack, labels=["second"])
+    wait_until(lambda: state(stack, pk)[0] == "running")
+    second_worker.terminate()
+    assert second_worker.wait(60) == 0
+    assert state(stack, pk) == ("queued", 1, 0)
+    release(stack, pk)
+    wait_until(lambda: state(stack, pk) == ("done", 2, 0))
+
+
+def release(stack, pk):
+    """Let any worker take it."""
+    stack.sql("UPDATE reproduce_run SET labels = '{}' WHERE id = %s", pk)
 
 
 def stack_name(stack):
