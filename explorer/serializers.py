@@ -99,8 +99,8 @@ class RunSerializer(serializers.ModelSerializer):
         fields = [
             "id", "page", "recipe", "recipe_version", "recipe_digest", "paper", "preset", "parameters",
             "device", "device_name", "gpus", "labels", "origin", "requested_by", "status", "failure",
-            "message", "attempt", "worker", "progress", "step", "cancel_requested", "queued", "started", "finished",
-            "gpu_seconds", "energy_j",
+            "message", "attempt", "worker", "progress", "step", "cancel_requested", "queued", "started",
+            "finished", "gpu_seconds", "energy_j",
         ]  # fmt: skip
 
 

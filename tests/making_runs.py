@@ -8,11 +8,13 @@ from reproduce.models import Measurement, Run, Worker
 from tests.making import make_paper
 
 numbers = itertools.count(1)
+CPU_SLOT = {"device": "cpu", "gpus": [], "name": "CPU", "memory_gb": None, "state": "idle", "why": ""}
 
 
 def make_worker(**over):
     number = next(numbers)
     given = {"name": f"worker-{number}", "host": "host", "pid": number, "started": Now(), "seen": Now()}
+    given["slots"] = [CPU_SLOT]
     return Worker.objects.create(**{**given, **over})
 
 

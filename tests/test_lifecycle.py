@@ -12,12 +12,9 @@ from reproduce import journal, lifecycle, pool, waiting
 from reproduce.lifecycle import CANCEL, FENCED_OFF, GO_ON, LEASE, MAX_LOST
 from reproduce.models import Run
 from reproduce.models.runs import HEAD_START_S
-from tests.making_runs import make_run, make_worker
+from tests.making_runs import CPU_SLOT, make_run, make_worker
 
 pytestmark = pytest.mark.django_db
-
-
-CPU_SLOT = {"device": "cpu", "gpus": [], "name": "CPU", "memory_gb": None, "state": "idle", "why": ""}
 
 
 def gpu_slot(count, memory_gb):
@@ -290,9 +287,9 @@ def test_how_long_until_its_turn_is_told_from_history_and_slots():
     make_run(status="done", started=now - timedelta(seconds=30), finished=now)
     first, second, unknown = make_run(), make_run(recipe="lora-memory"), make_run()
     assert waiting.place(first) == (1, None)
-    make_worker(slots=[CPU_SLOT])
+    worker = make_worker()
     assert [waiting.place(run) for run in (first, second, unknown)] == [(1, 0), (2, 30), (3, None)]
-    _, lease = claim()
+    _, lease = lifecycle.claim(worker, "cpu")
     lifecycle.heartbeat(lease, progress=0.5)
     assert waiting.place(second) == (1, 15)
 

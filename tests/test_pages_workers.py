@@ -8,7 +8,7 @@ from reproduce import lifecycle
 from reproduce.models import Worker
 from tests.desk import text_of
 from tests.making_programs import make_program, told
-from tests.making_runs import make_run, make_worker
+from tests.making_runs import CPU_SLOT, make_run, make_worker
 
 pytestmark = pytest.mark.django_db
 GPU = {
@@ -19,7 +19,6 @@ GPU = {
     "state": "idle",
     "why": "",
 }
-CPU = {"device": "cpu", "gpus": [], "name": "CPU", "memory_gb": None, "state": "idle", "why": ""}
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def operator(ben):
 def test_a_worker_shows_its_slots_what_they_do_and_its_labels(client):
     blocked = GPU | {"state": "blocked", "why": "1 process of somebody else on GPU-a"}
     versions = {"torch": "2.13.0", "python": "3.11.2", "driver": "580.1"}
-    worker = make_worker(host="box", slots=[GPU, blocked, CPU], labels=["quiet-room"], versions=versions)
+    worker = make_worker(host="box", slots=[GPU, blocked, CPU_SLOT], labels=["quiet-room"], versions=versions)
     run = make_run(device="cuda")
     lifecycle.claim(worker, "cuda", 2, slot=0)
     page = text_of(client.get("/workers"))
@@ -51,7 +50,7 @@ def test_without_workers_the_page_says_what_to_do(client):
 
 
 def test_an_operator_pauses_drains_and_resumes_a_worker(client, operator):
-    worker = make_worker(name="box-1", slots=[CPU])
+    worker = make_worker(name="box-1", slots=[CPU_SLOT])
     client.force_login(operator)
     for orders, said in [
         ("pause", "box-1 takes no new run; what it runs goes on."),
@@ -82,9 +81,9 @@ def test_an_order_that_does_not_exist_is_not_found(client, operator, orders):
 
 
 def test_programs_read_workers_and_operators_programs_order_them(operator, cy):
-    worker = make_worker(name="box-2", slots=[GPU, CPU], labels=["quiet-room"])
+    worker = make_worker(name="box-2", slots=[GPU, CPU_SLOT], labels=["quiet-room"])
     (read,) = make_program().get("/api/workers").json()
-    assert (read["name"], read["slots"], read["labels"]) == ("box-2", [GPU, CPU], ["quiet-room"])
+    assert (read["name"], read["slots"], read["labels"]) == ("box-2", [GPU, CPU_SLOT], ["quiet-room"])
     address = f"/api/workers/{worker.pk}/orders"
     assert told(make_program(cy).post(address, {"orders": "pause"}))[:2] == (403, "not_yours")
     program = make_program(operator)
