@@ -43,8 +43,12 @@ def queue_position(run: Run) -> int | None:
 
 
 def estimate_s(run: Run) -> float | None:
-    """Median seconds of the latest finished runs of this recipe and preset; None without any."""
+    """Median seconds of the latest finished runs of this recipe and preset; None without any.
+
+    What strangers' machines took tells nothing of ours.
+    """
     past = Run.objects.filter(recipe=run.recipe, preset=run.preset, status="done", device=run.device)
+    past = past.exclude(origin=Run.Origin.CONTRIBUTED)
     seconds = [
         done.duration for done in past.only("started", "finished")[:HISTORY] if done.duration is not None
     ]
