@@ -230,6 +230,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None, "defaultModelsExpandDepth": 0},
     "ENUM_NAME_OVERRIDES": {
+        "ContributionDecision": "reproduce.models.Contribution.Decision",
+        "EntryDecision": "papers.models.Entry.Decision",
         "PaperOrigin": "papers.models.Paper.Origin",
         "RunOrigin": "reproduce.models.Run.Origin",
         "RunStatus": "reproduce.models.Run.Status",

@@ -1,7 +1,7 @@
 """The literature as JSON: papers, techniques, claims."""
 
 from django import forms
-from django.db.models import Count, Prefetch
+from django.db.models import Count, Prefetch, Q
 from django.http import HttpResponseRedirect
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter
@@ -63,7 +63,10 @@ def paper(request, key):
     if found is None:
         return HttpResponseRedirect(reverse("api-paper", args=[present_key(key)]))
     found.recipes = [recipe.slug for recipe in catalogue.recipes_of(found)]
-    found.latest_runs = for_lists(Run.objects.filter(paper=found))[:LATEST_RUNS]
+    contributed = Q(origin=Run.Origin.CONTRIBUTED)
+    found.latest_runs = for_lists(Run.objects.filter(~contributed, paper=found))[:LATEST_RUNS]
+    found.contributed = for_lists(Run.objects.filter(contributed, paper=found))
+    found.contributed = found.contributed.prefetch_related("measurements__claim")[:LATEST_RUNS]
     found.measurements = Measurement.objects.filter(run__in=list(found.latest_runs)).select_related("claim")
     return Response(PaperDetailSerializer(found).data)
 

@@ -8,7 +8,7 @@ from django.db.models import OuterRef, Subquery
 
 from explorer.search import scored
 from papers.models import Claim
-from reproduce.models import Measurement
+from reproduce.models import Measurement, Run
 from reproduce.recipes.spec import Recipe
 
 WIDTH, MIDDLE, REACH = 200, 100, 2  # of the picture; two doublings reach its edge
@@ -50,6 +50,14 @@ def latest():
     same = scored().filter(run__paper=OuterRef("run__paper"), name=OuterRef("name"))
     newest = same.order_by("-run__finished", "-pk").values("pk")[:1]
     return scored().filter(pk=Subquery(newest)).select_related("claim", "run", "run__paper")
+
+
+def contributed():
+    """What full runs elsewhere measured, newest run first: shown apart from ours, and never counted."""
+    heavy = (f"run__{name}" for name in Run.HEAVY)
+    found = Measurement.objects.filter(run__origin=Run.Origin.CONTRIBUTED, run__preset="full")
+    found = found.select_related("claim", "run__paper", "run__requested_by")
+    return found.defer(*heavy, "run__paper__abstract", "run__paper__search").order_by("-run", "position")
 
 
 def headlines(limit, each_paper=3):

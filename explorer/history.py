@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
+from papers.changes import CONTRIBUTION
 from papers.models import Change
 
 LABELS = {
@@ -49,7 +50,8 @@ def with_differences(found):
     for change in found:
         change.verb = VERBS.get(change.action, change.action)
         change.differences = differences(change.before, change.after)
-        change.undoable = change.action != "undo" and not hasattr(change, "undone_by")
+        elsewhere = change.subject.startswith(CONTRIBUTION)  # its own page takes it back
+        change.undoable = change.action != "undo" and not hasattr(change, "undone_by") and not elsewhere
     return found
 
 

@@ -18,7 +18,7 @@ from django.http import Http404, QueryDict
 from papers import identity
 from papers.models import AXES, Claim, Identifier, Paper, Technique
 from reproduce import catalogue
-from reproduce.models import Measurement
+from reproduce.models import Measurement, Run
 
 PAGE_SIZE = 25
 FIRST_YEAR, LAST_YEAR = 1900, 2100  # as the database allows them
@@ -216,8 +216,9 @@ def span(first, last):
 
 
 def scored():
-    """Measurements that count: of finished runs of the full preset."""
-    return Measurement.objects.filter(run__status="done", run__preset="full")
+    """Measurements that count: of finished runs of the full preset, measured by us."""
+    done = Measurement.objects.filter(run__status="done", run__preset="full")
+    return done.exclude(run__origin=Run.Origin.CONTRIBUTED)
 
 
 def any_of(conditions):

@@ -153,6 +153,15 @@ class LogSerializer(serializers.Serializer):
     status = serializers.ChoiceField(Run.Status.choices)
 
 
+class ContributedRunSerializer(RunSerializer):
+    """A run that somebody measured elsewhere and sent in; it never counts towards a paper's verdict."""
+
+    measurements = MeasurementSerializer(many=True)
+
+    class Meta(RunSerializer.Meta):
+        fields = [*RunSerializer.Meta.fields, "measurements"]
+
+
 class PaperDetailSerializer(PaperSerializer):
     """A paper with its evidence: what it claims, and what its latest runs measured."""
 
@@ -161,11 +170,12 @@ class PaperDetailSerializer(PaperSerializer):
     claims = ClaimSerializer(many=True)
     measurements = MeasurementSerializer(many=True, help_text="Of the runs below")
     runs = RunSerializer(many=True, source="latest_runs", help_text="The latest 50")
+    contributed = ContributedRunSerializer(many=True, help_text="From elsewhere, apart: the latest 50")
 
     class Meta(PaperSerializer.Meta):
         fields = [
             *PaperSerializer.Meta.fields, "abstract", "sources", "details", "former_keys", "recipes",
-            "claims", "measurements", "runs",
+            "claims", "measurements", "runs", "contributed",
         ]  # fmt: skip
 
 

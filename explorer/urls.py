@@ -2,7 +2,16 @@
 
 from django.urls import include, path, re_path
 
-from explorer import views_browse, views_desk, views_export, views_runs, views_tokens, views_workers
+from explorer import (
+    views_browse,
+    views_contributions,
+    views_desk,
+    views_export,
+    views_runs,
+    views_samples,
+    views_tokens,
+    views_workers,
+)
 
 urlpatterns = [
     path("", views_browse.front, name="front"),
@@ -35,6 +44,15 @@ urlpatterns = [
     path("runs/<int:pk>/log", views_runs.run_log, name="run_log"),
     path("runs/<int:pk>/cancel", views_runs.cancel, name="cancel_run"),
     path("runs/<int:pk>/bundle.json", views_runs.bundle, name="bundle"),
+    path("runs/<int:pk>/samples.csv", views_samples.samples_csv, name="samples"),
+    path("runs/contribute", views_contributions.contribute, name="contribute"),
+    path("contributions", views_contributions.contributions_list, name="contributions"),
+    path("contributions/<int:contribution_id>", views_contributions.contribution, name="contribution"),
+    path(
+        "contributions/<int:contribution_id>/bundle.json",
+        views_contributions.contribution_bundle,
+        name="contribution_bundle",
+    ),
     path("workers", views_workers.workers, name="workers"),
     path("workers/<int:pk>/orders", views_workers.orders, name="worker_orders"),
     # Programs

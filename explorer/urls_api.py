@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from explorer import api, api_papers, api_runs, api_submissions, api_workers
+from explorer import api, api_contributions, api_papers, api_runs, api_submissions, api_workers
 
 docs = SpectacularSwaggerSplitView.as_view(
     url_name="api-schema", template_name="api/docs.html", title="The API of Spectrum"
@@ -24,6 +24,9 @@ urlpatterns = [
     path("runs/<int:run_id>/log", api_runs.log, name="api-run-log"),
     path("runs/<int:run_id>/cancel", api_runs.cancel, name="api-run-cancel"),
     path("runs/<int:run_id>/bundle", api_runs.bundle, name="api-run-bundle"),
+    path("runs/<int:run_id>/samples", api_contributions.samples, name="api-run-samples"),
+    path("contributions", api_contributions.contributions_of, name="api-contributions"),
+    path("contributions/<int:contribution_id>", api_contributions.contribution, name="api-contribution"),
     path("workers", api_workers.workers, name="api-workers"),
     path("workers/<int:worker_id>/orders", api_workers.orders, name="api-worker-orders"),
     path("submissions", api_submissions.submissions, name="api-submissions"),

@@ -33,7 +33,8 @@ def front(request):
         "recipes": len(catalogue.recipes()),
         "headlines": comparison.headlines(SHOWN),
         "newest": with_evidence(Paper.objects.newest()).order_by("-added", "-year", "key")[:SHOWN],
-        "runs": Run.objects.select_related("paper").defer(*Run.HEAVY)[:SHOWN],
+        "contributed": comparison.contributed().filter(headline=True)[:SHOWN],
+        "runs": ours(Run.objects.select_related("paper"))[:SHOWN],
     }
     return render(request, "front.html", context)
 
@@ -69,7 +70,8 @@ def paper(request, key):
         "rows": rows,
         "unclaimed": unclaimed,
         "recipes": recipes,
-        "runs": found.runs.select_related("requested_by").defer(*Run.HEAVY)[:SHOWN],
+        "runs": ours(found.runs.select_related("requested_by"))[:SHOWN],
+        "contributed": comparison.contributed().filter(claim__isnull=False, run__in=contributed_runs(found)),
         "bibtex": bibtex.entry(found),
         "names": [(name, link(name.scheme, name.value)) for name in found.identifiers.all()],
         "tags": citing.citation_tags(found, request.build_absolute_uri(found.get_absolute_url())),
@@ -118,6 +120,16 @@ def healthz(request):
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return JsonResponse({"database": "ok", "workers": pool.alive_workers().count()})
+
+
+def ours(runs):
+    """Without those that were contributed from elsewhere, which every page shows apart."""
+    return runs.exclude(origin=Run.Origin.CONTRIBUTED).defer(*Run.HEAVY)
+
+
+def contributed_runs(paper):
+    runs = paper.runs.filter(origin=Run.Origin.CONTRIBUTED, preset="full")
+    return runs.order_by("-pk").values("pk")[:SHOWN]
 
 
 def in_place(request):

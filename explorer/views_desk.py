@@ -18,6 +18,7 @@ from explorer import history, preview, throttle
 from explorer.forms_desk import DecisionForm, SubmitForm, UndoForm, find_paper
 from papers.models import Entry, Submission, Technique
 from papers.moderation import may_moderate
+from reproduce.models import Contribution
 
 DRAFT = "submission-draft"  # in the session of somebody who has yet to sign in
 SUBMISSIONS, PER_S = 60, 3600
@@ -131,7 +132,9 @@ def moderation(request):
     counts = Entry.objects.aggregate(**{name: Count("pk", queue) for name, queue in QUEUES.items()})
     waiting = _entries().filter(QUEUES[show]).order_by("submission__created", "submission_id", "position")
     page = _page(request, waiting, 10)
+    bundles = Contribution.objects.filter(decision=Contribution.Decision.PENDING).count()
     shown = {"show": show, "counts": counts, "page": page, "lines": preview.to_decide(list(page))}
+    shown["bundles"] = bundles
     return render(request, "desk/moderation.html", shown | {"techniques": Technique.objects.all()})
 
 

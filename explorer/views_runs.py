@@ -182,6 +182,7 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
     ]
     device = catalogue.device_of(preset)
     paper = catalogue.paper_of(recipe)
+    runs = Run.objects.filter(recipe=recipe.slug).select_related("requested_by").defer(*Run.HEAVY)
     context = {
         "recipe": recipe,
         "paper": paper,
@@ -196,7 +197,8 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
         "labels": pool.labels(),
         "chosen": request.POST.get("labels", ""),
         "quota": demand.quota(request.user) if request.user.is_authenticated else None,
-        "runs": Run.objects.filter(recipe=recipe.slug).select_related("requested_by").defer(*Run.HEAVY)[:10],
+        "runs": runs.exclude(origin=Run.Origin.CONTRIBUTED)[:10],
+        "contributed": runs.filter(origin=Run.Origin.CONTRIBUTED)[:10],
     }
     return render(request, "recipes/page.html", context, status=status)
 

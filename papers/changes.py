@@ -8,6 +8,7 @@ from django.db import connection
 from papers.models import Change, Claim, Entry, Paper
 
 _CORPUS_LOCK = 0x5BEC7A
+CONTRIBUTION = "contribution"  # what reproduce writes of in the same record, and takes back itself
 
 
 class Refused(Exception):

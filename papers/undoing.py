@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import ProtectedError
 
 from papers import records
-from papers.changes import Refused, begin, record
+from papers.changes import CONTRIBUTION, Refused, begin, record
 from papers.facts import Facts
 from papers.models import Change, Claim, Entry, Paper
 
@@ -41,6 +41,8 @@ def undo(change: Change, *, who: AbstractBaseUser, why: str) -> Change:
 def _find(change: Change) -> Paper | Claim | Entry:
     """What the change was about, by what its subject says."""
     kind, name = change.subject.split(" ", 1)
+    if kind == CONTRIBUTION:
+        raise Refused(f"This is taken back where it was decided, at /contributions/{name}.")
     if kind == "entry":
         found = Entry.objects.filter(pk=change.after["entry"]).first()
     elif kind == "claim":
@@ -57,6 +59,7 @@ def _undo_paper(change: Change, paper: Paper) -> None:
         _restore_paper(change, paper)
         return
     later = paper.changes.filter(pk__gt=change.pk, undoes=None, undone_by=None)
+    later = later.exclude(subject__startswith=CONTRIBUTION)  # of runs, which hold the paper themselves
     if paper.claims.exists() or later.exists():
         raise Refused("Claims or later changes hang on this paper; undo those first.")
     _remove(paper, "Runs hang on this paper, and what was measured stays; it cannot be removed.")

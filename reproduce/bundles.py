@@ -5,6 +5,7 @@ import hashlib
 from typing import Any
 
 from reproduce.models import Run
+from reproduce.recipes.spec import Recipe
 
 
 def columns(report: dict[str, Any]) -> dict[str, Any]:
@@ -18,6 +19,17 @@ def columns(report: dict[str, Any]) -> dict[str, Any]:
         "gpu_seconds": report["gpu_seconds"],
         "energy_j": report["energy_j"],
     }
+
+
+def misfit(report: dict[str, Any], recipe: Recipe) -> str:
+    """Why a checked bundle is no result of this recipe, as the end of a sentence; empty if it is one."""
+    if report["status"] != "done":
+        return "it says that it failed"
+    promised = [measure.name for measure in recipe.measures]
+    given = [metric["name"] for metric in report["metrics"]]
+    if sorted(promised) != sorted(given):
+        return f"it measured {', '.join(given) or 'nothing'} instead of {', '.join(promised)}"
+    return ""
 
 
 def pack(raw: bytes) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """From a checked bundle to judged measurements: what stands beside what a paper claims."""
 
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 from django.utils.dateparse import parse_datetime
 
-from papers.models import Claim
+from papers.models import Claim, Paper
 from reproduce import verdict
 from reproduce.bundles import columns, pack
 from reproduce.catalogue import device_of, fingerprint, paper_of
@@ -18,15 +19,43 @@ SMOKE = "A smoke run only checks that the recipe works, on two CPU cores; its nu
 NO_GPU = "The full preset is meant for a GPU; what a CPU measured is shown, never scored."
 
 
-def store_measurements(run: Run, report: dict[str, object]) -> list[Measurement]:
+def store_measurements(run: Run, report: dict[str, Any]) -> list[Measurement]:
     """Judge every metric of a bundle and keep it with its verdict, in the recipe's order."""
+    return Measurement.objects.bulk_create(measurements_of(run, report))
+
+
+def measurements_of(run: Run, report: dict[str, Any]) -> list[Measurement]:
+    """Every metric of a bundle with its verdict, in the recipe's order, unsaved: a glance before deciding."""
     recipe = spec.load(run.recipe)
     claims = {claim.slug: claim for claim in run.paper.claims.all()}
     given = {metric["name"]: metric for metric in report["metrics"]}
-    return Measurement.objects.bulk_create(
+    return [
         _measurement(run, recipe, position, claims, given[measure.name])
         for position, measure in enumerate(recipe.measures)
         if measure.name in given
+    ]
+
+
+def finished_run(report: dict[str, Any], recipe: Recipe, paper: Paper, **fields: Any) -> Run:
+    """The finished run, unsaved, that a bundle from outside this pool tells of."""
+    return Run(
+        recipe=recipe.slug,
+        recipe_version=report["recipe"]["version"],
+        recipe_digest=report["recipe"]["digest"],
+        paper=paper,
+        preset=report["preset"],
+        parameters=report["parameters"],
+        device=report["device"]["kind"],
+        gpus=report["device"]["count"],
+        time_limit=recipe.time_limit_s[report["preset"]],
+        fingerprint=fingerprint(report["recipe"]["digest"], report["preset"], report["parameters"]),
+        status="done",
+        progress=1,
+        attempt=1,
+        started=parse_datetime(report["started"]),
+        finished=parse_datetime(report["finished"]),
+        **columns(report),
+        **fields,
     )
 
 
@@ -44,26 +73,8 @@ def load_shipped(path: Path) -> Run | None:
     if (paper := paper_of(recipe)) is None:
         raise spec.RecipeError(f"the paper of {recipe.slug} is not in the database; run load_corpus first")
     with transaction.atomic():
-        run = Run.objects.create(
-            recipe=recipe.slug,
-            recipe_version=report["recipe"]["version"],
-            recipe_digest=report["recipe"]["digest"],
-            paper=paper,
-            preset=report["preset"],
-            parameters=report["parameters"],
-            device=report["device"]["kind"],
-            gpus=report["device"]["count"],
-            time_limit=recipe.time_limit_s[report["preset"]],
-            origin=Run.Origin.SHIPPED,
-            fingerprint=fingerprint(report["recipe"]["digest"], report["preset"], report["parameters"]),
-            status="done",
-            progress=1,
-            attempt=1,
-            started=parse_datetime(report["started"]),
-            finished=parse_datetime(report["finished"]),
-            **columns(report),
-            **stored,
-        )
+        run = finished_run(report, recipe, paper, origin=Run.Origin.SHIPPED, **stored)
+        run.save()
         store_measurements(run, report)
         RunEvent.objects.create(
             run=run, at=run.finished, attempt=1, status="done", who="Spectrum", why=f"shipped as {path.name}"

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 
 from reproduce import lifecycle
-from reproduce.bundles import columns, pack
+from reproduce.bundles import columns, misfit, pack
 from reproduce.evidence import store_measurements
 from reproduce.gpus import GpuMemory
 from reproduce.harness import Child
@@ -216,17 +216,12 @@ def read_report(run: Run, path: Path) -> dict[str, object]:
     """The bundle, checked against what was asked for. Raises bundle.BundleError or spec.RecipeError."""
     report = bundle.read(path)
     recipe = spec.load(run.recipe)
-    promised, given = [measure.name for measure in recipe.measures], [m["name"] for m in report["metrics"]]
-    if report["status"] != "done":
-        raise bundle.BundleError("it says that it failed.")
     if (report["recipe"]["slug"], report["preset"]) != (run.recipe, run.preset):
         raise bundle.BundleError("it is about another recipe or preset.")
     if report["recipe"]["digest"] != run.recipe_digest:
         raise bundle.BundleError(
             "the recipe was changed after this was asked for; restart site and workers, then ask again."
         )
-    if sorted(promised) != sorted(given):
-        raise bundle.BundleError(
-            f"it measured {', '.join(given) or 'nothing'} instead of {', '.join(promised)}."
-        )
+    if told := misfit(report, recipe):
+        raise bundle.BundleError(f"{told}.")
     return report

@@ -7,7 +7,9 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
 from explorer.urls_api import urlpatterns
+from reproduce import contributions
 from tests.making import bib_entry, make_claim, make_paper, make_technique
+from tests.making_bundles import make_bundle
 from tests.making_programs import make_program
 from tests.making_runs import make_measurement, make_run
 
@@ -66,12 +68,14 @@ def make_one_of_each(ben):
 
 def test_answers_are_as_the_schema_says(schema, ben):
     submission = make_one_of_each(ben)
+    contribution = contributions.offer(make_bundle(), who=ben)
     program = make_program(ben)
     given = {
         "{key}": "one",
         "{slug}": "flashattention-io",
         "{run_id}": "1",
         "{submission_id}": str(submission),
+        "{contribution_id}": str(contribution.pk),
     }
     for path, operations in schema["paths"].items():
         address = path

@@ -34,9 +34,9 @@ def test_a_worker_shows_its_slots_what_they_do_and_its_labels(client):
     run = make_run(device="cuda")
     lifecycle.claim(worker, "cuda", 2, slot=0)
     page = text_of(client.get("/workers"))
-    assert f"0 2 × Test GPU 80 GB each busy run {run.pk} flashattention-io starting" in page
-    assert "1 2 × Test GPU 80 GB each not free 1 process of somebody else on GPU-a" in page
-    assert "2 CPU idle" in page
+    assert f"Slot 0 2 × Test GPU 80 GB each busy run {run.pk} flashattention-io starting" in page
+    assert "Slot 1 2 × Test GPU 80 GB each not free 1 process of somebody else on GPU-a" in page
+    assert "Slot 2 CPU idle" in page
     assert "torch 2.13.0 Python 3.11.2 Driver 580.1 Labels quiet-room" in page
     assert "Pause" not in page
 

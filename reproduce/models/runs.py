@@ -108,6 +108,7 @@ class Run(models.Model):
             models.Index("requested_by", condition=Q(status="running"), name="run_in_flight"),
             models.Index("recipe", "status", name="run_by_recipe"),
             models.Index("fingerprint", name="run_by_question"),
+            models.Index("bundle_sha256", condition=~Q(bundle_sha256=""), name="run_by_bundle"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -20,6 +20,7 @@ from reproduce.recipes.spec import PRESETS, SLUG
 
 SIZE_LIMIT = 16 * 1024 * 1024  # bytes of the file
 SAMPLES_LIMIT = 64 * 1024 * 1024  # bytes of the raw samples once decompressed
+SAMPLES_MOST = 1_000_000
 LOG_LIMIT = 64 * 1024  # characters kept, the newest
 _SHA256 = text(64, r"[0-9a-f]{64}", "64 hexadecimal digits")
 _TIME = text(
@@ -94,8 +95,19 @@ def write(path: Path, data: Mapping[str, Any], samples: Mapping[str, Any]) -> di
 
 
 def samples(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The raw samples of a bundle that `read` returned: comparison -> arm -> values in time order."""
-    return json.loads(_unpacked(data["samples"]))
+    """The raw samples of a bundle that `read` returned: comparison -> arm -> values in time order.
+
+    Raises BundleError if they are no JSON, or so many that reading them could fill the memory.
+    """
+    raw = _unpacked(data["samples"])
+    if raw.count(b",") > SAMPLES_MOST:
+        raise BundleError(f"The bundle is refused: it has more than {SAMPLES_MOST} raw samples.")
+    try:
+        return json.loads(raw, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except BundleError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise BundleError("The bundle is refused: its raw samples are no valid JSON.") from error
 
 
 def _content(path: Path) -> bytes:
