@@ -66,12 +66,17 @@ def written(tmp_path, **over):
 
 
 def offered(tmp_path, **over):
-    return json.dumps(json.loads(written(tmp_path).read_text()) | over).encode()
+    """As a stranger might send it: changed, without command and seal, which would give it away."""
+    data = json.loads(written(tmp_path).read_text()) | over
+    return json.dumps(
+        {key: data[key] for key in data if key not in {"command", "seal"} - over.keys()}
+    ).encode()
 
 
 def test_the_round_trip_keeps_everything(tmp_path):
     found = bundle.read(written(tmp_path))
-    assert {key: value for key, value in found.items() if key != "samples"} == make_bundle()
+    added = ("samples", "command", "seal")
+    assert {key: value for key, value in found.items() if key not in added} == make_bundle()
     assert bundle.samples(found) == SAMPLES
     assert bundle.read(written(tmp_path).read_bytes()) == found
     assert [path.name for path in tmp_path.iterdir()] == ["bundle.json"]
@@ -80,6 +85,34 @@ def test_the_round_trip_keeps_everything(tmp_path):
 def test_a_failed_run_says_how_it_failed(tmp_path):
     failure = {"kind": "out_of_memory", "message": "Too large."}
     assert bundle.read(written(tmp_path, status="failed", failure=failure))["failure"] == failure
+
+
+def test_a_bundle_names_the_command_that_runs_it_again(tmp_path):
+    assert bundle.read(written(tmp_path))["command"] == (
+        "python -m reproduce.recipes run sorted-things --preset full "
+        '--params \'{"size": 8, "lengths": [1, 2]}\' --out results'
+    )
+
+
+def test_the_seal_holds_however_the_file_is_laid_out_and_breaks_with_any_change(tmp_path):
+    data = json.loads(written(tmp_path).read_text())
+    turned = {key: data[key] for key in reversed(data)}
+    assert bundle.read(json.dumps(turned, indent=7).encode()) == data
+    for change in ({"energy_j": 1.0}, {"log": "another line"}, {"guards": []}, {"seal": "0" * 64}):
+        with pytest.raises(bundle.BundleError, match="it was changed after it was sealed"):
+            bundle.read(json.dumps(data | change).encode())
+
+
+@pytest.mark.parametrize("command", ["rm -rf ~", "", "python -m reproduce.recipes run sorted-things; true"])
+def test_a_command_that_is_not_the_bundles_own_is_refused(tmp_path, command):
+    data = json.loads(written(tmp_path).read_text()) | {"command": command}
+    with pytest.raises(bundle.BundleError, match="its command is not the one"):
+        bundle.read(json.dumps(data | {"seal": bundle.seal(data)}).encode())
+
+
+def test_a_bundle_from_before_seals_is_read(tmp_path):
+    found = bundle.read(offered(tmp_path))
+    assert (found.keys() & {"command", "seal"}, found["metrics"]) == (set(), [make_metric()])
 
 
 def test_only_the_end_of_a_long_log_is_kept(tmp_path):

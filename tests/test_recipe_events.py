@@ -21,29 +21,54 @@ METRIC = {
 }
 
 
-def test_what_is_sent_can_be_read_back():
-    reader, writer = os.pipe()
-    events = Events(writer)
-    events.send("progress", fraction=0.5, step="half way")
-    events.send("metric", **METRIC)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as lines:
-        found = [decode(line) for line in lines]
-    assert found == [{"type": "progress", "fraction": 0.5, "step": "half way"}, {"type": "metric", **METRIC}]
-
-
-def test_a_reader_that_left_fails_nothing():
-    reader, writer = os.pipe()
+@pytest.fixture
+def fifo(tmp_path):
+    """A FIFO as the harness makes it, and the descriptor that reads it."""
+    path = tmp_path / "events"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path, reader
     os.close(reader)
-    events = Events(writer)
+
+
+def test_what_is_sent_can_be_read_back(fifo, tmp_path):
+    for path in (fifo[0], tmp_path / "file"):
+        events = Events(path)
+        events.send("progress", fraction=0.5, step="half way")
+        events.send("metric", **METRIC)
+    sent = os.read(fifo[1], LINE_LIMIT)
+    assert [decode(line) for line in sent.splitlines()] == [
+        {"type": "progress", "fraction": 0.5, "step": "half way"},
+        {"type": "metric", **METRIC},
+    ]
+    assert (tmp_path / "file").read_bytes() == sent
+
+
+def test_a_fifo_that_nobody_reads_fails_nothing_and_holds_nothing_up(tmp_path):
+    os.mkfifo(tmp_path / "events")
+    events = Events(tmp_path / "events")
+    assert not events.wanted
+    events.send("log", text="nobody hears this")
+
+
+def test_a_reader_that_left_fails_nothing(tmp_path):
+    path = tmp_path / "events"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    events = Events(path)
+    os.close(reader)
     assert events.wanted
     events.send("log", text="nobody hears this")
     events.send("log", text="nor this")
     assert not events.wanted
-    os.close(writer)
 
 
-def test_without_a_descriptor_events_are_checked_all_the_same():
+def test_a_path_that_cannot_be_written_is_the_callers_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Events(tmp_path / "nowhere" / "events")
+
+
+def test_without_a_path_events_are_checked_all_the_same():
     with pytest.raises(EventError, match="fraction must be a finite number from 0 to 1"):
         Events().send("progress", fraction=2.0, step="too far")
 

@@ -1,14 +1,14 @@
 """Each recipe's smoke run, as the harness starts it: every measure, every guard, one valid bundle."""
 
 import json
-import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from reproduce.recipes import bundle, spec
+from reproduce.recipes import bundle, spec, verifying
 from reproduce.recipes.events import decode
 
 ROOT = Path(__file__).parents[1]
@@ -32,18 +32,10 @@ def recipes(*arguments, program=("-m", "reproduce.recipes"), **options):
 
 
 def run_with_events(*arguments):
-    reader, writer = os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reproduce.recipes", "run", *map(str, arguments), "--events-fd", str(writer)],
-        cwd=ROOT,
-        pass_fds=[writer],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(writer)
-    with os.fdopen(reader, "rb") as lines:
-        events = [decode(line) for line in lines]
-    return process.wait(), events
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events"
+        done = recipes("run", *arguments, "--events", path)
+        return done.returncode, [decode(line) for line in path.read_bytes().splitlines(keepends=True)]
 
 
 @pytest.mark.parametrize("slug", spec.slugs())
@@ -59,6 +51,8 @@ def test_a_smoke_run_yields_every_measure_and_passes_every_guard(slug, tmp_path)
     assert found["recipe"] == {"slug": slug, "version": recipe.version, "digest": recipe.digest}
     assert (found["status"], found["preset"], found["device"]["kind"]) == ("done", "smoke", "cpu")
     assert found["parameters"] == recipe.parameters("smoke", {})
+    assert found["command"] == bundle.command_line(slug, "smoke", found["parameters"])
+    assert [check for check in verifying.examine(found) if check.passed is False] == []
     sent = [event for event in events if event["type"] == "metric"]
     assert [{key: value for key, value in event.items() if key != "type"} for event in sent] == found[
         "metrics"
@@ -103,6 +97,15 @@ def test_a_folder_that_cannot_hold_a_bundle_is_refused_before_anything_is_measur
         assert f"--out {out} {told}" in events[0]["message"]
 
 
+def test_events_that_cannot_be_written_are_refused_before_anything_is_measured(tmp_path):
+    events, out = tmp_path / "nowhere" / "events", tmp_path / "out"
+    done = recipes("run", "lora-memory", "--device", "cpu", "--out", out, "--events", events)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"--events {events} cannot be written: No such file or directory.\n",
+    )
+
+
 def test_an_unknown_recipe_is_refused_with_those_there_are(tmp_path):
     done = recipes("run", "no-such", "--out", tmp_path)
     assert (done.returncode, done.stderr) == (
@@ -111,10 +114,12 @@ def test_an_unknown_recipe_is_refused_with_those_there_are(tmp_path):
     )
 
 
-def test_recipes_are_listed_and_checked_without_torch_numpy_and_django():
+def test_recipes_are_listed_and_checked_and_bundles_verified_without_torch_numpy_and_django():
     listed = recipes("ls", program=("-c", WITHOUT_TORCH))
     assert (listed.returncode, listed.stderr) == (0, "")
     assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == spec.slugs()
+    for path in sorted((ROOT / "reproduce" / "results").glob("*.json")):
+        assert recipes("verify", path, program=("-c", WITHOUT_TORCH)).returncode == 0
     checked = recipes("check", program=("-c", WITHOUT_TORCH))
     assert (checked.returncode, checked.stdout) == (
         0,

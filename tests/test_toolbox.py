@@ -1,5 +1,6 @@
 """The toolbox measures what it says: intervals, interleaving, bytes, least times, and the record of a run."""
 
+import errno
 import json
 import os
 import time
@@ -8,7 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from reproduce.recipes import corpora, energy, environment, intervals, memory, roofline, toolbox
+from reproduce.recipes import (
+    corpora,
+    energy,
+    environment,
+    execute,
+    intervals,
+    machine,
+    memory,
+    roofline,
+    toolbox,
+)
+from reproduce.recipes.events import Events
+from reproduce.recipes.trace import POINTS_LIMIT, Trace
 
 CPU = torch.device("cpu")
 QUICK = toolbox.Profile("test", 1, 0.0, 10, 0.0, 0.5, 0.5)
@@ -164,13 +177,92 @@ def test_energy_that_cannot_be_read_is_null_with_a_reason():
     assert energy.idle_watts(None) is None
 
 
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        (MemoryError(), "MemoryError"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "CUDA out of memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "[Errno 12] Cannot allocate memory"),
+        (RuntimeError("cuBLAS: CUBLAS_STATUS_ALLOC_FAILED when calling"), "CUBLAS_STATUS_ALLOC_FAILED"),
+        (RuntimeError("shapes cannot be multiplied"), None),
+        (OSError(errno.ENOSPC, "No space left on device"), None),
+    ],
+)
+def test_memory_that_ran_out_is_told_from_other_errors(error, asked):
+    assert execute._memory_asked(error) == asked
+
+
 def test_the_record_names_no_host_no_user_and_no_path(monkeypatch):
     monkeypatch.setenv("TORCH_HOME", "/home/somebody/models")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    record = json.dumps([environment.code(), environment.host(), environment.numerics(CPU, 1)])
+    record = json.dumps([environment.code(), machine.host(), environment.numerics(CPU, 1)])
     assert os.uname().nodename not in record
     assert "somebody" not in record
     assert environment.code()["variables"]["OMP_NUM_THREADS"] == "2"
+
+
+def test_the_record_says_how_the_processor_is_laid_out_and_used():
+    host = machine.host()
+    assert machine._ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
+    assert host["cores_allowed"] == len(os.sched_getaffinity(0))
+    assert host["affinity"] == machine._ranges(sorted(os.sched_getaffinity(0)))
+    assert (host["physical_cores"] or 1) >= (host["sockets"] or 1)
+
+
+def test_the_record_says_which_arithmetic_was_allowed():
+    torch.backends.cuda.enable_flash_sdp(False)
+    try:
+        assert environment.numerics(CPU, 7)["attention_backends_allowed"] == [
+            "memory efficient",
+            "cuDNN",
+            "math",
+        ]
+    finally:
+        torch.backends.cuda.enable_flash_sdp(True)
+    found = environment.numerics(CPU, 7)
+    assert found["attention_backends_allowed"] == ["flash", "memory efficient", "cuDNN", "math"]
+    assert (found["seeds"], found["autocast"]) == ({"python": 7, "numpy": 7, "torch": 7}, False)
+    with torch.autocast("cpu"):
+        assert environment.numerics(CPU, 7)["autocast"]
+
+
+class Card:
+    """A GPU as the trace asks it, with 5 J spent at each look and one process of ours."""
+
+    def __init__(self, index, processes):
+        self.index, self.spent, self.seen = index, 0, iter(processes)
+
+    def millijoules(self):
+        self.spent += 5000
+        return self.spent
+
+    def processes(self):
+        return next(self.seen)
+
+    def now(self):
+        return dict.fromkeys(("memory_mb", "utilisation", "power_w", "temperature_c", "sm_clock_mhz")) | {
+            "gpu": self.index
+        }
+
+    def slowed(self):
+        return 0x04
+
+
+def test_the_trace_covers_every_gpu_of_a_run():
+    with Trace([Card(0, [0, 1]), Card(1, [2, 2])], Events()) as trace:
+        while len(trace.points) < 2:
+            time.sleep(0.01)
+    assert [point["gpu"] for point in trace.points] == [0, 1]
+    assert (trace.joules, trace.other_processes, trace.power_capped) == (10.0, 2, 1.0)
+    assert trace.kept() == trace.points
+
+
+def test_a_very_long_trace_is_thinned_for_every_gpu_alike():
+    trace = Trace([Card(0, [0]), Card(1, [0])], Events())
+    trace.points = [{"t": second, "gpu": gpu} for second in range(POINTS_LIMIT) for gpu in (0, 1)]
+    kept = trace.kept()
+    assert len(kept) == POINTS_LIMIT
+    assert kept[:4] == [{"t": 0, "gpu": 0}, {"t": 0, "gpu": 1}, {"t": 2, "gpu": 0}, {"t": 2, "gpu": 1}]
 
 
 def test_an_exported_copy_may_say_which_commit_it_is(monkeypatch):

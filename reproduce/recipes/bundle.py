@@ -8,6 +8,7 @@ import binascii
 import gzip
 import hashlib
 import json
+import shlex
 import zlib
 from collections.abc import Mapping
 from datetime import datetime
@@ -55,7 +56,8 @@ _BUNDLE = record(
                 "data": text(SIZE_LIMIT, r"[A-Za-z0-9+/=]*"),
             }
         ),
-    }
+    },
+    {"command": text(LOG_LIMIT), "seal": _SHA256},  # always written; the oldest bundles have neither
 )
 
 
@@ -84,6 +86,8 @@ def write(path: Path, data: Mapping[str, Any], samples: Mapping[str, Any]) -> di
     Raises BundleError if the data would not pass `read`.
     """
     whole_bundle = {**data, "log": data["log"][-LOG_LIMIT:], "samples": _packed(samples)}
+    whole_bundle["command"] = command_line(data["recipe"]["slug"], data["preset"], data["parameters"])
+    whole_bundle["seal"] = seal(whole_bundle)
     _refuse(whole_bundle)
     raw = json.dumps(whole_bundle, allow_nan=False, ensure_ascii=False, indent=1).encode()
     if len(raw) > SIZE_LIMIT:
@@ -110,6 +114,22 @@ def samples(data: Mapping[str, Any]) -> dict[str, Any]:
         raise BundleError("The bundle is refused: its raw samples are no valid JSON.") from error
 
 
+def command_line(slug: str, preset: str, parameters: Mapping[str, Any]) -> str:
+    """The line that anyone may type to run it again on a machine of their own."""
+    asked = ["run", slug, "--preset", preset, "--params", json.dumps(parameters)]
+    return shlex.join(["python", "-m", "reproduce.recipes", *asked, "--out", "results"])
+
+
+def seal(data: Mapping[str, Any]) -> str:
+    """The digest of everything else in a bundle: it shows damage and edits, but anyone can seal anew."""
+    return digest({key: value for key, value in data.items() if key != "seal"})
+
+
+def digest(data: Any) -> str:
+    """SHA-256 of JSON data, whatever the order of its keys and the spaces it was written with."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
 def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
@@ -132,6 +152,17 @@ def _refuse(data: Any) -> None:
         if not metric["low"] <= metric["value"] <= metric["high"]:
             raise BundleError(f"The bundle is refused: {metric['name']} lies outside its own interval.")
     _unpacked(data["samples"])
+    _refuse_foreign(data)
+
+
+def _refuse_foreign(data: Mapping[str, Any]) -> None:
+    """A command or a seal that does not belong to the rest."""
+    # People type the command into a shell: it is ours, letter by letter, or it is refused.
+    asked = (data["recipe"]["slug"], data["preset"], data["parameters"])
+    if data.get("command", command_line(*asked)) != command_line(*asked):
+        raise BundleError("The bundle is refused: its command is not the one that its own request makes.")
+    if "seal" in data and data["seal"] != seal(data):
+        raise BundleError("The bundle is refused: it was changed after it was sealed.")
 
 
 def _moment(written: str) -> datetime:

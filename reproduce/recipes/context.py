@@ -18,7 +18,10 @@ NOISE_LIMIT = {"cuda": 0.02, "cpu": 0.5}  # a CPU shared with others is only ask
 
 
 class Context:
-    """One run in progress. Everything reported is kept for the bundle and sent to the harness at once."""
+    """One run in progress. Everything reported is kept for the bundle and sent to the harness at once.
+
+    On several GPUs each has a process of its own, and only what the first reports is kept (rank 0).
+    """
 
     def __init__(
         self,
@@ -27,10 +30,13 @@ class Context:
         parameters: Mapping[str, Any],
         device: torch.device,
         events: Events,
-        gpu: Gpu | None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.recipe, self.preset, self.parameters = recipe, preset, parameters
-        self.device, self.gpu, self._events = device, gpu, events
+        self.device, self._events = device, events
+        self.gpu: Gpu | None = None  # set once NVML was asked
+        self.rank, self.world_size = rank, world_size
         self.metrics: list[dict[str, Any]] = []
         self.guards: list[dict[str, Any]] = []
         self.series: list[dict[str, Any]] = []

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from reproduce.recipes.gpu import Gpu
+from reproduce.recipes.ranks import agreed
 from reproduce.recipes.toolbox import synchronise
 
 
@@ -21,7 +22,7 @@ def energy(
         return {"joules": None, "reason": "no energy counter on this device"}
     device, calls = torch.device("cuda", gpu.index), 0
     begun, before = time.perf_counter(), gpu.millijoules()
-    while time.perf_counter() - begun < seconds:
+    while agreed(time.perf_counter() - begun < seconds, device):
         for _ in range(10):
             work(calls)
             calls += 1

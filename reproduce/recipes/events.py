@@ -1,9 +1,11 @@
-"""What a running recipe tells its harness: one JSON object a line on a file descriptor of its own."""
+"""What a running recipe tells its harness: one JSON object a line, into a FIFO or a file of its own."""
 
+import errno
 import json
 import os
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from reproduce.recipes.schema import (
@@ -64,10 +66,11 @@ class EventError(ValueError):
 
 
 class Events:
-    """Writes events to a descriptor, or to nowhere. A reader that went away never fails the run."""
+    """Writes events to a FIFO or a file, or to nowhere. A reader that went away never fails the run."""
 
-    def __init__(self, descriptor: int | None = None) -> None:
-        self._descriptor = descriptor
+    def __init__(self, path: Path | None = None) -> None:
+        """Opens `path` to append to it. Raises OSError if it cannot be written."""
+        self._descriptor = None if path is None else _opened(path)
         self._lock = threading.Lock()
 
     @property
@@ -84,6 +87,18 @@ class Events:
                     line = line[os.write(self._descriptor, line) :]
             except OSError:
                 self._descriptor = None
+
+
+def _opened(path: Path) -> int | None:
+    """A descriptor, or None for a FIFO that nobody reads; opening one to write would wait for a reader."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def encode(event: Mapping[str, Any]) -> bytes:

@@ -23,6 +23,15 @@ SLOWED = {
     "sync boost": 0x10,
 }
 POWER_CAP = 0x04
+# What two GPUs have in common on the way to each other, nearest first, in NVML's numbers.
+ANCESTORS = {
+    0: "one board",
+    10: "one PCIe switch",
+    20: "several PCIe switches",
+    30: "a host bridge",
+    40: "a NUMA node",
+    50: "the system",
+}
 
 
 class Gpu:
@@ -58,6 +67,25 @@ class Gpu:
             "power_w": None if power is None else power / 1000,
             "temperature_c": self.ask("GetTemperature", pynvml.NVML_TEMPERATURE_GPU),
             "sm_clock_mhz": self.ask("GetClockInfo", pynvml.NVML_CLOCK_SM),
+        }
+
+    def taken_mb(self) -> float | None:
+        """MB that processes hold, without what the driver keeps for itself."""
+        memory = self.ask("GetMemoryInfo", pynvml.nvmlMemory_v2)
+        return None if memory is None else round(memory.used / 1e6, 1)
+
+    def nvlinks(self) -> int:
+        """How many of its NVLinks are up."""
+        return sum(self.ask("GetNvLinkState", link) == 1 for link in range(pynvml.NVML_NVLINK_MAX_LINKS))
+
+    def path_to(self, other: "Gpu") -> dict[str, Any]:
+        """How near another GPU is, and whether NVLink leads there."""
+        near = self.ask("GetTopologyCommonAncestor", other._handle)
+        linked = self.ask("GetP2PStatus", other._handle, pynvml.NVML_P2P_CAPS_INDEX_NVLINK)
+        return {
+            "gpus": [self.index, other.index],
+            "common_ancestor": ANCESTORS.get(near),
+            "nvlink": None if linked is None else linked == pynvml.NVML_P2P_STATUS_OK,
         }
 
     def millijoules(self) -> int | None:

@@ -83,8 +83,14 @@ def outcome(recipe: Recipe, bundle: Mapping[str, Any], path: Path) -> str:
     )
 
 
+def plain(text: str) -> str:
+    """Text from a stranger's bundle without what could steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows as text in columns, the first row underlined."""
+    rows = [[plain(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in [lines[0], "-" * min(110, len(lines[0])), *lines[1:]])

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from reproduce.recipes.intervals import Interval, median_of, olympic_mean, quantiles, ratio_of_medians
+from reproduce.recipes.ranks import agreed
 
 FLUSH_BYTES = 256 * 2**20  # several times the L2 cache of any GPU so far
 AGAIN = " (again)"
@@ -97,18 +98,20 @@ def compare(
     with _collector_off():
         for work in arms.values():
             _warm_up(work, how, device)
-        samples = _rounds(lanes, baseline, how, clock)
+        samples = _rounds(lanes, baseline, how, clock, device)
     return Comparison(baseline, how, samples)
 
 
-def _rounds(lanes: Mapping[str, Work], baseline: str, how: Profile, clock: Any) -> dict[str, list[float]]:
+def _rounds(
+    lanes: Mapping[str, Work], baseline: str, how: Profile, clock: Any, device: torch.device
+) -> dict[str, list[float]]:
     samples: dict[str, list[float]] = {arm: [] for arm in lanes}
     begun = time.perf_counter()
     while True:
         number = len(samples[baseline])
         for arm, milliseconds in clock.round(order_of(list(lanes.items()), number), number, how.calls):
             samples[arm].append(milliseconds / how.calls)
-        if _enough(samples, baseline, how, time.perf_counter() - begun):
+        if agreed(_enough(samples, baseline, how, time.perf_counter() - begun), device):
             return samples
 
 
@@ -132,7 +135,7 @@ def _enough(samples: Mapping[str, list[float]], baseline: str, how: Profile, ela
 def _warm_up(work: Work, how: Profile, device: torch.device) -> None:
     """Compiles, autotunes and fills the allocator: at least the profile's calls and seconds."""
     begun, calls = time.perf_counter(), 0
-    while calls < how.warm_up_calls or time.perf_counter() - begun < how.warm_up_s:
+    while agreed(calls < how.warm_up_calls or time.perf_counter() - begun < how.warm_up_s, device):
         work(calls)
         calls += 1
         synchronise(device)

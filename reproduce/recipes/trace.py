@@ -1,7 +1,8 @@
-"""The trace of a run: one point a second of GPU memory, utilisation, power, temperature and clock."""
+"""The trace of a run: one point a second and GPU of memory, utilisation, power, temperature and clock."""
 
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -9,44 +10,50 @@ from reproduce.recipes.events import Events
 from reproduce.recipes.gpu import POWER_CAP, Gpu, slowed_by
 
 PERIOD_S = 1.0
+POINTS_LIMIT = 20_000  # of one bundle
 THROTTLED_LIMIT = 0.05  # the share of points that may be slowed by heat or hardware (RECIPES, part A.5)
 
 
 class Trace:
-    """Samples a GPU in a thread while a run lasts; without a GPU it only keeps the time."""
+    """Samples the GPUs of a run in a thread while it lasts; without a GPU it only keeps the time."""
 
-    def __init__(self, gpu: Gpu | None, events: Events) -> None:
-        self.gpu, self._events = gpu, events
+    def __init__(self, gpus: Sequence[Gpu], events: Events) -> None:
+        self.gpus, self._events = gpus, events
         self.points: list[dict[str, Any]] = []
         self.masks: list[int] = []
-        self.processes = [gpu.processes()] if gpu else []
         self.joules: float | None = None
         self.seconds = 0.0
+        self._before = [gpu.processes() for gpu in gpus]
+        self._after: list[int | None] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="trace", daemon=True)
 
     def __enter__(self) -> "Trace":
         self._begun = time.monotonic()
-        self._before = self.gpu.millijoules() if self.gpu else None
+        self._counters = [gpu.millijoules() for gpu in self.gpus]
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Stops sampling and takes the sums."""
         self._stop.set()
         self._thread.join()
         self.seconds = time.monotonic() - self._begun
-        if self.gpu and self._before is not None:
-            self.joules = (self.gpu.millijoules() - self._before) / 1000
-        if self.gpu:
-            self.processes.append(self.gpu.processes())
+        if self.gpus and None not in self._counters:
+            spent = [gpu.millijoules() - was for gpu, was in zip(self.gpus, self._counters, strict=True)]
+            self.joules = sum(spent) / 1000
+        self._after = [gpu.processes() for gpu in self.gpus]
 
     @property
     def other_processes(self) -> int:
-        """Other processes seen on the GPU before this one used it, or beside it at the end."""
-        before, after = [*self.processes, None, None][:2]
-        return max(before or 0, (after or 1) - 1)
+        """Other processes seen on the GPUs before this run used them, or beside its own at the end."""
+        seen = zip(self._before, self._after or [None] * len(self.gpus), strict=True)
+        return sum(max(before or 0, (after or 1) - 1) for before, after in seen)
 
     @property
     def throttled(self) -> float:
@@ -58,10 +65,18 @@ class Trace:
         """The share of points at which the card's own power limit held the clocks down."""
         return sum(bool(mask & POWER_CAP) for mask in self.masks) / max(1, len(self.masks))
 
+    def kept(self) -> list[dict[str, Any]]:
+        """The points for the bundle: all, or of a very long run only every second, third, ... of each GPU."""
+        stride = -(-len(self.points) // POINTS_LIMIT) or 1
+        each = max(1, len(self.gpus))
+        return [point for place, point in enumerate(self.points) if place // each % stride == 0]
+
     def _sample(self) -> None:
-        while self.gpu and not self._stop.is_set():
-            point = {"t": round(time.monotonic() - self._begun, 3), **self.gpu.now()}
-            self.points.append(point)
-            self.masks.append(self.gpu.slowed() or 0)
-            self._events.send("trace", **point)
+        while self.gpus and not self._stop.is_set():
+            at = round(time.monotonic() - self._begun, 3)
+            for gpu in self.gpus:
+                point = {"t": at, **gpu.now()}
+                self.points.append(point)
+                self.masks.append(gpu.slowed() or 0)
+                self._events.send("trace", **point)
             self._stop.wait(PERIOD_S)
