@@ -59,6 +59,7 @@ def needs(recipe: Recipe, preset: str) -> dict[str, object]:
         "device": device,
         "gpus": max(recipe.gpus, 1),
         "memory_gb": recipe.gpu_memory_gb if device == "cuda" else 0,
+        "labels": list(recipe.labels) if device == "cuda" else [],
     }
 
 

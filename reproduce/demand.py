@@ -75,6 +75,8 @@ def request_run(
             {"": f"The paper {recipe.paper} is not in the database; submit it first, then run this."}
         )
     asked = catalogue.fingerprint(recipe.digest, preset, parameters, labels)
+    needs = catalogue.needs(recipe, preset)
+    needs["labels"] = sorted({*needs["labels"], *labels})
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [QUOTA_LOCK, who.pk])
@@ -91,8 +93,7 @@ def request_run(
             paper=paper,
             preset=preset,
             parameters=parameters,
-            **catalogue.needs(recipe, preset),
-            labels=labels,
+            **needs,
             time_limit=recipe.time_limit_s[preset],
             fingerprint=asked,
             repeat=repeat,

@@ -5,7 +5,6 @@ Only this module decides how an attempt ended; lifecycle.py decides whether that
 
 import json
 import logging
-import shlex
 import shutil
 import sys
 import threading
@@ -81,19 +80,14 @@ def clear_leftovers() -> None:
 
 def command(run: Run, folder: Path) -> list[str]:
     """The command line of a run: what its worker executes."""
+    asked = ["--preset", run.preset, "--params", json.dumps(run.parameters)]
     where = ["--device", run.device, "--out", str(folder)]
-    return [sys.executable, "-m", "reproduce.recipes", "run", run.recipe, *_asked(run), *where]
+    return [sys.executable, "-m", "reproduce.recipes", "run", run.recipe, *asked, *where]
 
 
 def typed(run: Run) -> str:
     """The same as a line that anyone may type to run it again on a machine of their own."""
-    return shlex.join(
-        ["python", "-m", "reproduce.recipes", "run", run.recipe, *_asked(run), "--out", "results"]
-    )
-
-
-def _asked(run: Run) -> list[str]:
-    return ["--preset", run.preset, "--params", json.dumps(run.parameters)]
+    return bundle.command_line(run.recipe, run.preset, run.parameters)
 
 
 def supervise(child: Child, run: Run, lease: Lease, stopping: threading.Event) -> str | Failure:

@@ -117,11 +117,11 @@ def test_what_cannot_be_true_is_refused_by_its_place(flash, ben, over, told):
 
 
 def repacked(raw_samples):
-    """A bundle around other bytes of samples, with their true checksum."""
+    """A bundle around other bytes of samples, with their true checksum, sealed anew."""
     report = json.loads(make_bundle())
     packed = base64.b64encode(gzip.compress(raw_samples)).decode()
     report["samples"] |= {"data": packed, "sha256": hashlib.sha256(raw_samples).hexdigest()}
-    return json.dumps(report).encode()
+    return json.dumps(report | {"seal": bundle.seal(report)}).encode()
 
 
 @pytest.mark.parametrize(

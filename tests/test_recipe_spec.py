@@ -101,6 +101,19 @@ def faults_of(folder, old, new):
     return str(refused.value).splitlines()
 
 
+def test_a_recipe_may_ask_for_labels_of_its_worker(tmp_path):
+    asking = VALID.replace("tier = ", 'labels = ["hopper"]\ntier = ', 1)
+    assert spec.read(make_recipe(tmp_path, asking)).labels == ("hopper",)
+    assert (
+        spec.read(
+            make_recipe(
+                tmp_path, name="sorted-others", content=VALID.replace("sorted-things", "sorted-others")
+            )
+        ).labels
+        == ()
+    )
+
+
 def test_a_valid_recipe_is_read(tmp_path):
     recipe = spec.read(make_recipe(tmp_path))
     assert (recipe.slug, recipe.version, recipe.time_limit_s) == (

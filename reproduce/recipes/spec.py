@@ -56,7 +56,10 @@ _RECIPE = record(
         "measures": every(_MEASURE, 60, least=1),
         "changes": every(_CHANGE, 1000, least=1),
     },
-    {"parameters": lambda value, place: parameter_faults(value, place)},
+    {
+        "labels": every(text(100, r"\S.*"), 5),
+        "parameters": lambda value, place: parameter_faults(value, place),
+    },
 )
 
 
@@ -96,6 +99,7 @@ class Recipe:
     time_limit_s: Mapping[str, int]
     measures: tuple[Measure, ...]
     changes: tuple[Mapping[str, Any], ...]
+    labels: tuple[str, ...] = ()  # that a worker must have for the full preset, such as "hopper"
     schema: tuple[Parameter, ...] = field(default=())
 
     @cached_property
@@ -180,6 +184,7 @@ def read(path: Path) -> Recipe:
     parameters = data.pop("parameters", {})
     return Recipe(
         **{**data, "differs": tuple(data["differs"]), "changes": tuple(data["changes"])}
+        | {"labels": tuple(data.get("labels", ()))}
         | {"measures": tuple(Measure(**measure) for measure in data["measures"])}
         | {"schema": tuple(Parameter.build(name, given) for name, given in parameters.items())}
     )
