@@ -14,7 +14,8 @@ sys.path.insert(0, str(CHECKOUT))
 VAR = Path(tempfile.mkdtemp(prefix="spectrum-bench-"))
 VAR.chmod(0o755)
 os.environ |= {"SPECTRUM_VAR": str(VAR), "DJANGO_SETTINGS_MODULE": "config.settings"}
-os.environ.pop("DATABASE_URL", None)
+for name in ("DATABASE_URL", "BROKER_URL"):
+    os.environ.pop(name, None)
 
 import django  # noqa: E402
 from django.core.management import call_command  # noqa: E402
@@ -22,14 +23,16 @@ from django.core.management import call_command  # noqa: E402
 from config import embedded  # noqa: E402
 
 
-def begin():
-    """Start PostgreSQL, make the tables, and see to it that all of it goes away."""
-    embedded.start(VAR, engines=("postgres",))
+def begin(engines=("postgres",), corpus=False):
+    """Start the engines, make the tables, and see to it that all of it goes away."""
+    embedded.start(VAR, engines=engines)
     atexit.register(shutil.rmtree, VAR, ignore_errors=True)
     atexit.register(embedded.stop, VAR)
     django.setup()
     call_command("migrate", verbosity=0)
     call_command("createcachetable")
+    if corpus:
+        call_command("load_corpus", verbosity=0)
 
 
 def timed(action):
