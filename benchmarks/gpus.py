@@ -24,7 +24,7 @@ faults = []
 
 
 def begin():
-    """Engines, tables, corpus, and for as long as this lasts the toy recipe for two GPUs among the recipes."""
+    """Engines, tables, corpus, and meanwhile the toy recipe for two GPUs among the recipes."""
     shutil.copytree(PAIR, TOY, dirs_exist_ok=True)
     atexit.register(shutil.rmtree, TOY)
     throwaway.begin(engines=("postgres", "valkey"), corpus=True)
