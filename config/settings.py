@@ -255,6 +255,9 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "reproduce.tasks.sweep", "schedule": 10.0, "options": {"queue": "house", "expires": 30}}
 }
 RUN_DIR = VAR / "runs"
+# What no recipe may see: keys and data of the site, and its engines' sockets, which no network fence stops.
+HIDDEN_FROM_RUNS = [VAR, embedded.socket_dir(VAR), BASE_DIR / ".env"]
+HIDDEN_FROM_RUNS += map(Path, env_list("HIDDEN_FROM_RUNS"))
 RUN_MEMORY_GB = float(os.environ.get("RUN_MEMORY_GB", 0))  # 0: four fifths of the machine's memory
 STOP_GRACE_S = float(os.environ.get("STOP_GRACE_S", 5))  # a stopping worker's runs may end within this
 GPU_SECONDS_PER_DAY = int(os.environ.get("GPU_SECONDS_PER_DAY", 3600))  # a user's quota

@@ -10,16 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 
 from reproduce import lifecycle
 from reproduce.bundles import columns, misfit, pack
 from reproduce.evidence import store_measurements
+from reproduce.failures import PLATFORM, Failure, excess, failure_of, memory_limit
 from reproduce.gpus import GpuMemory
 from reproduce.harness import Child
 from reproduce.lifecycle import CANCEL, FENCED_OFF, GO_ON, Lease
@@ -30,18 +29,8 @@ HEARTBEAT_S = 1
 GPU_MEMORY_BACK_S = 4  # with the ending of the child, within the five seconds that a cancel may take
 # A database that restarts is waited for, but never past the lease: by then the run may be somebody else's.
 PATIENCE_S = lifecycle.LEASE.seconds - 5
-TOO_MUCH_MEMORY = (
-    "It used more than the {gb:.0f} GB of memory that a run may have; ask for a smaller problem."
-)
-PLATFORM = "The worker failed while it ran this; it costs you nothing. Ask again, or tell the operators."
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Failure:
-    kind: str
-    message: str
 
 
 def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: threading.Event) -> None:
@@ -50,7 +39,14 @@ def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: t
     folder = settings.RUN_DIR / f"{run.pk}-{run.attempt}"
     memory = GpuMemory(gpus)
     try:
-        child = Child(command(run, folder), folder=folder, run_name=name, gpus=gpus)
+        child = Child(
+            command(run, folder),
+            folder=folder,
+            run_name=name,
+            gpus=gpus,
+            hidden=settings.HIDDEN_FROM_RUNS,
+            memory=memory_limit(),
+        )
     except OSError as error:
         logger.exception("run %s could not be started", run.pk)
         lifecycle.fail(lease, "platform", f"The worker could not start it: {error.strerror}.", who=worker)
@@ -92,7 +88,6 @@ def typed(run: Run) -> str:
 
 def supervise(child: Child, run: Run, lease: Lease, stopping: threading.Event) -> str | Failure:
     """Heartbeat until the child ends or must: "ended", "cancel", "fenced off", "stopping" or a Failure."""
-    memory_limit = settings.RUN_MEMORY_GB * 10**9 or 0.8 * psutil.virtual_memory().total
     silent_since = give_up = None
     while True:
         ended = child.wait(HEARTBEAT_S)
@@ -105,10 +100,8 @@ def supervise(child: Child, run: Run, lease: Lease, stopping: threading.Event) -
             give_up = give_up or child.seconds + settings.STOP_GRACE_S
             if child.seconds >= give_up:
                 return "stopping"
-        if child.seconds > run.time_limit:
-            return Failure("timeout", f"It was stopped after its limit of {run.time_limit} s.")
-        if child.memory_bytes() > memory_limit:
-            return Failure("out_of_memory", TOO_MUCH_MEMORY.format(gb=memory_limit / 1e9))
+        if broken := excess(child, run.time_limit):
+            return broken
 
 
 def report(child: Child, lease: Lease, silent_since: float | None) -> tuple[str, float | None]:
@@ -182,7 +175,8 @@ def conclude(child: Child, run: Run, lease: Lease, worker: str, folder: Path, us
         except (bundle.BundleError, spec.RecipeError) as error:
             failure = Failure("bad_report", f"The recipe ended well, but its report cannot be used: {error}")
     if failure is not None:
-        kept = pack(path.read_bytes()) if path.is_file() and path.stat().st_size <= bundle.SIZE_LIMIT else {}
+        readable = is_own_file(path) and path.stat().st_size <= bundle.SIZE_LIMIT
+        kept = pack(path.read_bytes()) if readable else {}
         lifecycle.fail(lease, failure.kind, failure.message, who=worker, **used, **kept)
         return
     with transaction.atomic():
@@ -192,22 +186,10 @@ def conclude(child: Child, run: Run, lease: Lease, worker: str, folder: Path, us
             run.trace_chunks.all().delete()  # the bundle holds every point
 
 
-def failure_of(child: Child) -> Failure | None:
-    """How a child that ended by itself failed, if it did; what the recipe said of itself comes first."""
-    code, said = child.process.returncode, child.news().failure
-    if code == 0:
-        return None
-    if said:
-        return Failure(said["kind"], said["message"])
-    if code < 0:  # the guard itself was killed; of a killed recipe it says 128 + signal
-        return Failure("platform", PLATFORM)
-    if code == 137:
-        return Failure("out_of_memory", "The system killed it, as it does when memory runs out.")
-    return Failure("recipe_error", f"The recipe ended with exit status {code}; the log says more.")
-
-
 def read_report(run: Run, path: Path) -> dict[str, object]:
     """The bundle, checked against what was asked for. Raises bundle.BundleError or spec.RecipeError."""
+    if path.exists() and not is_own_file(path):
+        raise bundle.BundleError("It is no ordinary file.")
     report = bundle.read(path)
     recipe = spec.load(run.recipe)
     if (report["recipe"]["slug"], report["preset"]) != (run.recipe, run.preset):
@@ -219,3 +201,8 @@ def read_report(run: Run, path: Path) -> dict[str, object]:
     if told := misfit(report, recipe):
         raise bundle.BundleError(f"{told}.")
     return report
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether the recipe wrote it: through a link it would have us read what is hidden from it."""
+    return path.is_file() and not path.is_symlink()

@@ -1,68 +1,114 @@
 """A small parent between harness and recipe: whatever happens to the harness, no process of a run survives.
 
-Used as: python guard.py LIFELINE_FD -- command... It needs the standard library only and sees no secret.
-When the lifeline's other end closes (told to stop, or the harness is dead) it kills every descendant.
+Used as: python guard.py LIFELINE_FD [--hide PATH]... [--memory BYTES] [--tasks N] -- command, in the run's
+folder, on the standard library alone. When the lifeline's other end closes it kills every descendant.
 """
 
-import ctypes
-import fcntl
+import argparse
 import os
-import resource
 import select
 import signal
-import socket
-import struct
-import subprocess
 import sys
+import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-CLONE_NEWNET = 0x40000000
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-MAX_FILE_BYTES = 8 * 2**30
-KILLED_BY_GUARD = 137
-TICK_S = 0.05
+from reproduce import isolation
+from reproduce.kernel import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
 
-libc = ctypes.CDLL(None, use_errno=True)
+KILLED = 128 + signal.SIGKILL
+BROKEN = 125  # the guard could not start the recipe
+FIRST_VICTIM = "1000"  # the kernel's OOM killer takes the recipe before the worker or the database
+TICK_S = 0.05
 
 
 def main(argv: list[str]) -> int:
-    """Run the command after "--" and return its exit status, 128 + signal, or 137 when told to stop."""
-    lifeline, command = int(argv[0]), argv[2:]
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans of the run become ours, so none can hide
-    isolated = leave_the_network()
-    print(
-        f"guard: network {'isolated' if isolated else 'not isolated: this kernel does not allow it'}",
-        flush=True,
-    )
-    passed = [fd for fd in open_descriptors() if fd > 2 and fd != lifeline]
-    child = subprocess.Popen(command, start_new_session=True, pass_fds=passed, preexec_fn=prepare_child)
+    """Run the command; its exit status, 128 + signal, 137 when told to stop, or BROKEN."""
+    given = read(argv)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of the run become ours, so none can hide
+    fences = isolation.Fences()
+    fences.leave()
+    alive, ours = os.pipe()
+    init = os.fork()
+    if init == 0:
+        os.close(ours)
+        os._exit(be_init(given, fences, alive))
     try:
-        while child.poll() is None:
-            if select.select([lifeline], [], [], TICK_S)[0]:
-                return KILLED_BY_GUARD
-        return child.returncode if child.returncode >= 0 else 128 - child.returncode
+        done = exit_of(init)
+        while not (ended := os.waitpid(init, os.WNOHANG))[0]:
+            if given.lifeline in select.select([given.lifeline, *done], [], [], TICK_S)[0]:
+                return KILLED
+        return exit_status(ended[1])
     finally:
         kill_descendants()
 
 
-def prepare_child() -> None:
-    """In the child, before the recipe: die with the guard, drop core files, bound the files it may write."""
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
+def read(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="guard.py", description=__doc__)
+    parser.add_argument("lifeline", type=int)
+    parser.add_argument("--hide", type=Path, action="append", default=[], metavar="PATH")
+    parser.add_argument("--memory", type=int, default=0, metavar="BYTES", help="of data, for each process")
+    parser.add_argument("--tasks", type=int, default=8192, metavar="N", help="processes and threads")
+    parser.add_argument("command", nargs="+")
+    return parser.parse_args(argv)
 
 
-def leave_the_network() -> bool:
-    """Move into a network namespace with nothing but loopback. Returns whether the kernel allowed it."""
-    if libc.unshare(CLONE_NEWNET) != 0:
-        return False
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # torchrun meets itself on loopback
-        request = struct.pack("16sh14x", b"lo", 0)
-        flags = struct.unpack("16xh14x", fcntl.ioctl(probe, SIOCGIFFLAGS, request))[0]
-        fcntl.ioctl(probe, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
-    return True
+def exit_of(pid: int) -> list[int]:
+    """A descriptor that becomes readable when the process ends; before Linux 5.3 only the tick tells."""
+    try:
+        return [os.pidfd_open(pid)]
+    except OSError:
+        return []
+
+
+def be_init(given: argparse.Namespace, fences: isolation.Fences, guard: int) -> int:
+    """Process 1 of the run's own world: raise the other fences, start the recipe, reap, pass its status on.
+
+    The recipe itself is not process 1, which would ignore its own SIGABRT.
+    """
+    try:
+        die_with(guard)
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(FIRST_VICTIM)
+        fences.enclose(Path.cwd(), given.hide, given.tasks)
+        isolation.bound(given.memory, given.tasks, fences.own_user)
+        print(f"guard: {fences}", flush=True)
+        recipe = os.fork()
+        if recipe == 0:
+            become(given.command, fences)
+        while (ended := os.wait())[0] != recipe:
+            continue
+        return exit_status(ended[1])
+    except BaseException:
+        traceback.print_exc()
+        return BROKEN
+
+
+def die_with(guard: int) -> None:
+    """End when the guard does, whose end of this pipe closes then: it may have died before we could ask."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    if select.select([guard], [], [], 0)[0]:
+        os._exit(KILLED)
+
+
+def become(command: list[str], fences: isolation.Fences) -> None:
+    """Turn this process into the recipe."""
+    os.setsid()
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    isolation.drop_privileges(fences.own_user)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        print(f"guard: {command[0]} cannot be started: {error.strerror}", flush=True)
+        os._exit(BROKEN)
+
+
+def exit_status(waited: int) -> int:
+    code = os.waitstatus_to_exitcode(waited)
+    return code if code >= 0 else 128 - code
 
 
 def kill_descendants() -> None:
@@ -82,7 +128,7 @@ def kill_descendants() -> None:
 
 
 def descendants(root: int) -> Iterable[int]:
-    """Process ids below `root`, children first, from /proc."""
+    """Process ids below `root`, from /proc."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -97,10 +143,6 @@ def descendants(root: int) -> Iterable[int]:
         found = children.get(waiting.pop(), [])
         yield from found
         waiting += found
-
-
-def open_descriptors() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc/self/fd").iterdir() if entry.exists()]
 
 
 if __name__ == "__main__":

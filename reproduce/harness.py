@@ -1,7 +1,7 @@
 """Runs one recipe as a child process that can be trusted with nothing, and collects what it says.
 
-The child sees a clean environment (no database, no broker, no secret), runs under guard.py, and reports
-bounded, schema-checked JSON lines on a descriptor of its own. Losing a log line can never fail a run.
+The child sees a clean environment (no database, no broker, no secret), runs behind guard.py's fences, and
+reports bounded, schema-checked JSON lines through a FIFO. Losing a log line can never fail a run.
 """
 
 import os
@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +18,7 @@ from typing import BinaryIO
 import psutil
 
 from reproduce.recipes.events import LINE_LIMIT, EventError, decode
+from reproduce.usage import Usage, measure, oom_kills
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 GUARD = Path(__file__).with_name("guard.py")
@@ -29,7 +31,12 @@ KEPT_VARIABLES = (
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",
 )
+# How an operator has several GPUs talk to each other: some hosts need a feature switched off.
+KEPT_PREFIXES = ("NCCL_", "NVSHMEM_", "TORCH_SYMM_MEM_")
 LOG_HEAD_BYTES, LOG_TAIL_CHARACTERS = 512 * 1024, 64 * 1024
+TRACE_WAITING, TRACE_KEPT = 1000, 50_000  # points not yet passed on; points of the whole run
+TASKS = 8192  # processes and threads; eight ranks of torch on a large host have some two thousand
+LEAST_DATA_BYTES = 2**30  # below that not even torch loads
 STOP_LIMIT_S = 10
 
 
@@ -40,6 +47,7 @@ class News:
     progress: float | None = None
     step: str | None = None
     log: list[str] = field(default_factory=list)
+    trace: list[dict[str, object]] = field(default_factory=list)
     failure: dict[str, str] | None = None
     faults: int = 0
 
@@ -47,26 +55,48 @@ class News:
 class Child:
     """One attempt of a run: the guard, the recipe below it, and two threads that read what they say."""
 
-    def __init__(self, command: list[str], *, folder: Path, run_name: str, gpus: list[str]) -> None:
-        """Start `command` with --events-fd N added; `gpus` are the UUIDs that it may see. Raises OSError."""
+    def __init__(
+        self,
+        command: list[str],
+        *,
+        folder: Path,
+        run_name: str,
+        gpus: list[str],
+        hidden: Iterable[Path] = (),
+        memory: float = 0,
+    ) -> None:
+        """Start `command` with --events PATH added. Raises OSError.
+
+        It sees the GPUs with these UUIDs and no `hidden` path; `memory` bounds the bytes of each process.
+        """
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder.resolve()
         self._lock = threading.Lock()
-        self._news = News()
+        self._news, self._traced = News(), 0
         self._head, self._tail, self._tail_size = 0, deque(), 0
+        self._oom_kills = oom_kills()
+        events, events_in = make_fifo(self.folder / "events")
         lifeline, self._lifeline = os.pipe()
-        events, events_in = os.pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, str(GUARD), str(lifeline), "--", *command, "--events-fd", str(events_in)],
-            cwd=folder,
-            env=clean_environment(folder, run_name, gpus),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=[lifeline, events_in],
-            start_new_session=True,
-        )
-        os.close(lifeline)
-        os.close(events_in)
+        data = 0 if gpus else memory  # CUDA reserves more addresses than there is memory
+        guard = [sys.executable, str(GUARD), str(lifeline), *guard_options(hidden, data), "--"]
+        try:
+            self.process = subprocess.Popen(
+                [*guard, *command, "--events", str(self.folder / "events")],
+                cwd=folder,
+                env=clean_environment(folder, run_name, gpus),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=[lifeline, events_in],  # held by the guard: events end when it and all below have
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(events)
+            self._close_lifeline()
+            raise
+        finally:
+            os.close(lifeline)
+            os.close(events_in)
         self.run_name = run_name
         self.started = time.monotonic()
         readers = [(self._read_events, os.fdopen(events, "rb")), (self._read_output, self.process.stdout)]
@@ -88,6 +118,7 @@ class Child:
         """Put news back that could not be passed on, before whatever was said since."""
         with self._lock:
             self._news.log = news.log + self._news.log
+            self._news.trace = (news.trace + self._news.trace)[-TRACE_WAITING:]
             if self._news.progress is None:
                 self._news.progress, self._news.step = news.progress, news.step
 
@@ -115,13 +146,14 @@ class Child:
         psutil.wait_procs(survivors, timeout=STOP_LIMIT_S)
         return not strangers(self.run_name)
 
-    def memory_bytes(self) -> int:
-        """Resident memory of the guard and all that runs below it."""
-        try:
-            tree = psutil.Process(self.process.pid)
-            return sum(_resident(process) for process in [tree, *tree.children(recursive=True)])
-        except psutil.NoSuchProcess:
-            return 0
+    def usage(self) -> Usage:
+        """What the guard, all that runs below it and the run's folder take now."""
+        return measure(self.process.pid, self.folder)
+
+    @property
+    def starved(self) -> bool | None:
+        """Whether the kernel killed for want of memory since the start; None if it does not tell."""
+        return None if self._oom_kills is None else oom_kills() != self._oom_kills
 
     def _close_lifeline(self) -> None:
         lifeline, self._lifeline = self._lifeline, None
@@ -143,6 +175,10 @@ class Child:
                 self._news.progress, self._news.step = event["fraction"], event["step"]
             elif event["type"] == "failure":
                 self._news.failure = {"kind": event["kind"], "message": event["message"]}
+            elif event["type"] == "trace" and self._traced < TRACE_KEPT:
+                self._traced += 1
+                self._news.trace.append({key: value for key, value in event.items() if key != "type"})
+                del self._news.trace[:-TRACE_WAITING]
         if event["type"] == "progress":
             self._log(f"[{event['fraction']:4.0%}] {event['step']}\n")
         elif event["type"] == "log":
@@ -174,9 +210,29 @@ class Child:
                 self._tail.clear()
 
 
+def make_fifo(path: Path) -> tuple[int, int]:
+    """A new FIFO and both its ends. Torchrun's workers inherit no descriptor, but they can open a path."""
+    path.unlink(missing_ok=True)
+    os.mkfifo(path, 0o600)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else it would wait for a writer
+    writing = os.open(path, os.O_WRONLY)
+    os.set_blocking(reading, True)
+    return reading, writing
+
+
+def guard_options(hidden: Iterable[Path], memory: float) -> list[str]:
+    hide = [part for path in hidden for part in ("--hide", str(path))]
+    data = ["--memory", str(max(int(memory), LEAST_DATA_BYTES))] if memory else []
+    return [*hide, *data, "--tasks", str(TASKS)]
+
+
 def clean_environment(folder: Path, run_name: str, gpus: list[str]) -> dict[str, str]:
     """What a recipe may know of this machine."""
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES)
+    }
     return kept | {
         "HOME": str(folder),
         "TMPDIR": str(folder),
@@ -184,6 +240,9 @@ def clean_environment(folder: Path, run_name: str, gpus: list[str]) -> dict[str,
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONFAULTHANDLER": "1",  # a crash in C leaves a traceback in the log
+        "GLOO_SOCKET_IFNAME": "lo",
+        "NCCL_SOCKET_IFNAME": "lo",
         "CUDA_VISIBLE_DEVICES": ",".join(gpus),
         "SPECTRUM_RUN": run_name,
     }
@@ -199,10 +258,3 @@ def strangers(run_name: str) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue  # it ended, or it belongs to somebody else
     return found
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return process.memory_info().rss
-    except psutil.NoSuchProcess:
-        return 0

@@ -1,17 +1,21 @@
 """How an attempt ends: each class of failure, cancel, time limit, a stopping worker. The children are toys."""
 
+import json
 import sys
 import threading
 
 import pytest
 from django.db import OperationalError
 
-from reproduce import execution, journal, lifecycle
+from config import embedded
+from reproduce import execution, failures, journal, lifecycle
 from reproduce.harness import strangers
 from reproduce.recipes import bundle, spec
+from reproduce.usage import oom_kills
 from tests.making_runs import make_run, make_worker
 from tests.test_evidence import report
 from tests.test_harness import TOY
+from tests.test_isolation import need
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a worker closes stale connections
 
@@ -21,8 +25,9 @@ def execute(monkeypatch, settings, tmp_path):
     """Claim a run and execute the toy in its place; the run afterwards."""
     settings.RUN_DIR = tmp_path
 
-    def execute(mode, before=lambda run: None, stopping=False, **over):
-        monkeypatch.setattr(execution, "command", lambda run, folder: [sys.executable, str(TOY), mode])
+    def execute(mode, *arguments, before=lambda run: None, stopping=False, **over):
+        toy = [sys.executable, str(TOY), mode, *map(str, arguments)]
+        monkeypatch.setattr(execution, "command", lambda run, folder: toy)
         make_run(**over)
         run, lease = lifecycle.claim(make_worker(), "cpu", 1)
         before(run)
@@ -69,6 +74,52 @@ def test_a_run_past_its_memory_limit_is_stopped(execute, settings):
     settings.RUN_MEMORY_GB = 0.005
     run = execute("sleep")
     assert (run.status, run.failure) == ("failed", "out_of_memory")
+
+
+def test_a_run_with_too_many_processes_is_stopped(execute, monkeypatch):
+    monkeypatch.setattr(failures, "PROCESSES", 8)
+    said = "It was stopped because it had more than 8 processes."
+    assert ended(execute("crowd")) == ("failed", "recipe_error", said)
+
+
+def test_a_run_that_fills_the_disk_is_stopped(execute, monkeypatch):
+    monkeypatch.setattr(failures, "DISK_BYTES", 1_000_000)
+    said = "It was stopped because it had more than 0.001 GB in its folder."
+    assert ended(execute("fill")) == ("failed", "recipe_error", said)
+
+
+@pytest.mark.parametrize(("mode", "name"), [("segfault", "SIGSEGV"), ("abort", "SIGABRT")])
+def test_a_crash_names_its_signal_and_leaves_a_traceback(execute, mode, name):
+    run = execute(mode)
+    said = f"The recipe crashed with {name}; the log may say more."
+    assert ended(run) == ("failed", "recipe_error", said)
+    assert f"in {mode}" in journal.log_after(run)[0]
+
+
+def test_a_sigkill_that_the_kernel_did_not_send_is_not_taken_for_a_want_of_memory(execute):
+    if oom_kills() is None:
+        pytest.skip("this kernel does not count its OOM kills")
+    assert ended(execute("die")) == ("failed", "platform", failures.KILLED_BY_HAND)
+
+
+def test_who_sent_sigkill_is_said_as_far_as_it_is_known():
+    assert failures.killed(True) == failures.Failure("out_of_memory", failures.STARVED)
+    assert failures.killed(None) == failures.Failure("out_of_memory", failures.KILLED_PERHAPS)
+
+
+def test_a_run_sees_neither_the_sites_keys_and_data_nor_its_engines(execute, settings, tmp_path):
+    need("files")
+    sockets = embedded.socket_dir(settings.VAR)
+    assert (settings.VAR / "secret-key").exists()
+    assert (sockets / ".s.PGSQL.5432").exists()
+    log = journal.log_after(execute("steal", settings.VAR, sockets))[0]
+    assert json.loads(log.splitlines()[1]) == [[tmp_path.relative_to(settings.VAR).parts[0]], []]
+
+
+def test_a_report_that_links_to_another_file_is_neither_read_nor_kept(execute, settings):
+    run = execute("point", settings.VAR / "secret-key")
+    assert (run.status, run.failure, run.bundle) == ("failed", "bad_report", None)
+    assert run.message.endswith("its report cannot be used: It is no ordinary file.")
 
 
 def test_a_cancelled_run_ends_with_every_process_gone(execute):

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from reproduce.harness import LOG_HEAD_BYTES, LOG_TAIL_CHARACTERS, Child, strangers
+from reproduce.harness import LOG_HEAD_BYTES, LOG_TAIL_CHARACTERS, TRACE_WAITING, Child, strangers
 
 TOY = Path(__file__).parent / "data" / "toy.py"
 
@@ -20,9 +20,10 @@ def start(tmp_path):
     """Start the toy in a mode; whatever a test leaves behind is ended."""
     children = []
 
-    def start(mode):
+    def start(*arguments, **options):
         name = f"test-{os.getpid()}-{len(children)}"
-        children.append(Child([sys.executable, str(TOY), mode], folder=tmp_path, run_name=name, gpus=[]))
+        command = [sys.executable, str(TOY), *arguments]
+        children.append(Child(command, folder=tmp_path, run_name=name, gpus=[], **options))
         return children[-1]
 
     yield start
@@ -73,6 +74,25 @@ def test_lines_that_break_the_contract_are_counted_and_never_fatal(start):
     assert news.faults >= 5
 
 
+def test_a_child_that_deletes_the_fifo_harms_only_itself(start):
+    child = start("unplug")
+    news = all_of(child)
+    assert (child.process.returncode, news.progress, news.step) == (0, 0.2, "unplugging")
+    assert "still here" in "".join(news.log)
+
+
+def test_the_latest_points_of_the_trace_wait_to_be_fetched(start):
+    child = start("trace")
+    news = all_of(child)
+    assert [point["t"] for point in news.trace] == list(range(1500 - TRACE_WAITING, 1500))
+    assert news.trace[0] == {
+        "t": 500, "gpu": 0, "memory_mb": None, "utilisation": None,
+        "power_w": None, "temperature_c": None, "sm_clock_mhz": None,
+    }  # fmt: skip
+    child.unread(news)
+    assert child.news().trace == news.trace
+
+
 def test_a_long_log_keeps_its_head_and_its_tail(start):
     news = all_of(start("shout"))
     text = "".join(news.log)
@@ -86,11 +106,17 @@ def test_stop_ends_grandchildren_in_sessions_of_their_own(start):
     child = start("fork")
     until("hello", child)
     guard = psutil.Process(child.process.pid)
-    wait_for(lambda: len(guard.children(recursive=True)) == 3)
+    wait_for(lambda: len(guard.children(recursive=True)) == 4)  # init, the toy and two generations
     family = guard.children(recursive=True)
     assert child.stop()
     assert [process for process in family if process.is_running()] == []
     assert strangers(child.run_name) == []
+
+
+def test_a_child_that_ignores_sigterm_is_ended(start):
+    child = start("stubborn")
+    until("hello", child)
+    assert child.stop()
 
 
 def test_a_daemon_left_behind_is_ended_with_the_run(start):
@@ -134,7 +160,9 @@ def wait_for(happened, seconds=20):
 def test_the_child_sees_no_secret(start, monkeypatch):
     for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE"):
         monkeypatch.setenv(name, "a secret")
+    monkeypatch.setenv("NCCL_NVLS_ENABLE", "0")
     log = "".join(all_of(start("look")).log)
     seen = json.loads(log.splitlines()[1])
     assert "a secret" not in seen.values()
+    assert seen["NCCL_NVLS_ENABLE"] == "0"
     assert seen["CUDA_VISIBLE_DEVICES"] == ""
