@@ -248,7 +248,16 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "reproduce.tasks.sweep", "schedule": 10.0, "options": {"queue": "house", "expires": 30}}
+    "sweep": {
+        "task": "reproduce.tasks.sweep",
+        "schedule": 10.0,
+        "options": {"queue": "house", "expires": 30},
+    },
+    "schedules": {
+        "task": "reproduce.tasks.look_at_schedules",
+        "schedule": 60.0,
+        "options": {"queue": "house", "expires": 60},
+    },
 }
 RUN_DIR = VAR / "runs"
 RUN_MEMORY_GB = float(os.environ.get("RUN_MEMORY_GB", 0))  # 0: four fifths of the machine's memory

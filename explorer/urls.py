@@ -2,7 +2,7 @@
 
 from django.urls import include, path, re_path
 
-from explorer import views_browse, views_desk, views_export, views_runs, views_tokens
+from explorer import views_batches, views_browse, views_desk, views_export, views_runs, views_tokens
 
 urlpatterns = [
     path("", views_browse.front, name="front"),
@@ -36,6 +36,13 @@ urlpatterns = [
     path("runs/<int:pk>/cancel", views_runs.cancel, name="cancel_run"),
     path("runs/<int:pk>/bundle.json", views_runs.bundle, name="bundle"),
     path("workers", views_runs.workers, name="workers"),
+    # Many runs at once
+    path("batches", views_batches.list_batches, name="batches"),
+    path("batches/<int:pk>", views_batches.batch, name="batch"),
+    path("batches/<int:pk>/live", views_batches.batch_live, name="batch_live"),
+    path("batches/<int:pk>/cancel", views_batches.cancel_batch, name="cancel_batch"),
+    path("schedules", views_batches.make_schedule, name="make_schedule"),
+    path("schedules/<int:pk>/stop", views_batches.stop_schedule, name="stop_schedule"),
     # Programs
     path("account/tokens", views_tokens.account_tokens, name="account-tokens"),
     path("account/tokens/<int:token_id>/revoke", views_tokens.revoke_token, name="revoke-token"),

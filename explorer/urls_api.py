@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from explorer import api, api_papers, api_runs, api_submissions
+from explorer import api, api_batches, api_papers, api_runs, api_submissions
 
 docs = SpectacularSwaggerSplitView.as_view(
     url_name="api-schema", template_name="api/docs.html", title="The API of Spectrum"
@@ -24,6 +24,9 @@ urlpatterns = [
     path("runs/<int:run_id>/log", api_runs.log, name="api-run-log"),
     path("runs/<int:run_id>/cancel", api_runs.cancel, name="api-run-cancel"),
     path("runs/<int:run_id>/bundle", api_runs.bundle, name="api-run-bundle"),
+    path("batches", api_batches.batches, name="api-batches"),
+    path("batches/<int:batch_id>", api_batches.batch, name="api-batch"),
+    path("batches/<int:batch_id>/cancel", api_batches.cancel, name="api-batch-cancel"),
     path("submissions", api_submissions.submissions, name="api-submissions"),
     path("submissions/<int:submission_id>", api_submissions.submission, name="api-submission"),
     re_path(r"(?P<rest>.*)", api.no_such_address),
