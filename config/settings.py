@@ -252,7 +252,16 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "reproduce.tasks.sweep", "schedule": 10.0, "options": {"queue": "house", "expires": 30}}
+    "sweep": {
+        "task": "reproduce.tasks.sweep",
+        "schedule": 10.0,
+        "options": {"queue": "house", "expires": 30},
+    },
+    "schedules": {
+        "task": "reproduce.tasks.look_at_schedules",
+        "schedule": 60.0,
+        "options": {"queue": "house", "expires": 60},
+    },
 }
 RUN_DIR = VAR / "runs"
 # What no recipe may see: keys and data of the site, and its engines' sockets, which no network fence stops.

@@ -65,16 +65,32 @@ def draw_trace(trace, name):
     return figure(title, "time (s)", unit, rows, axes) if rows else None
 
 
+def draw_trend(title, y_title, points, claimed):
+    """A number run by run in the order of torch: `points` are (torch, date, run, value, low, high)."""
+    rows = []
+    for torch, date, run, value, low, high in points:
+        x = f"{torch or 'torch unknown'} · {date} · run {run}"
+        rows.append({"line": "measured", "x": x, "y": value, "low": low, "high": high})
+        if claimed is not None:
+            rows.append({"line": "claimed", "x": x, "y": claimed, "low": claimed, "high": claimed})
+    axes = {"x": {"ordinal": True}, "y": {"zero": False}}  # a small step must show beside a distant claim
+    return figure(title, "torch · date · run", y_title, rows, axes)
+
+
 def figure(title, x_title, y_title, rows, axes):
     context = {
         "title": title,
         "svg": mark_safe(drawn(title, x_title, y_title, rows, axes)),
         "x_title": x_title,
         "y_title": y_title,
-        "rows": [{**row, "x": plain(row["x"]), "y": plain(row["y"])} for row in rows],
+        "rows": [{**row, "x": number_or_word(row["x"]), "y": plain(row["y"])} for row in rows],
         "csv": quote(as_csv(x_title, y_title, rows)),
     }
     return mark_safe(render_to_string("_chart.html", context))
+
+
+def number_or_word(x):
+    return x if isinstance(x, str) else plain(x)
 
 
 def axis_title(axis):
@@ -86,18 +102,15 @@ def declare(x_title, y_title, rows, axes):
     labels = list(dict.fromkeys(row["line"] for row in rows))
     named = {"legend": LEGEND if len(labels) > 1 else None}
     y_scale = scale(axes["y"], [row["y"] for row in rows])
-    x_values = sorted({row["x"] for row in rows})
-    ticks = x_values if axes["x"].get("log") and len(x_values) <= 8 else alt.Undefined
-    x_axis = alt.Axis(values=ticks, format=".3~s" if x_values[-1] >= 1e5 else ",~f", labelOverlap=True)
     chart = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("x:Q", title=x_title, scale=scale(axes["x"], x_values), axis=x_axis),
+        x=ordinal(x_title) if axes["x"].get("ordinal") else quantity(x_title, axes["x"], rows),
         color=alt.Color("line:N", scale=alt.Scale(domain=labels, range=LINES[: len(labels)]), **named),
     )
     line = chart.encode(y=alt.Y("y:Q", title=y_title, scale=y_scale))
+    apart = axes["x"].get("ordinal")  # between two runs there is nothing that a band could cover
+    around = chart.mark_rule(strokeWidth=3, opacity=0.45) if apart else chart.mark_errorband(opacity=0.18)
     layers = [
-        chart.mark_errorband(opacity=0.18).encode(
-            y=alt.Y("low:Q", title=y_title, scale=y_scale), y2="high:Q"
-        ),
+        around.encode(y=alt.Y("low:Q", title=y_title, scale=y_scale), y2="high:Q"),
         line.mark_line(strokeWidth=2).encode(
             strokeDash=alt.StrokeDash("line:N", scale=alt.Scale(domain=labels), legend=None)
         ),
@@ -111,11 +124,24 @@ def declare(x_title, y_title, rows, axes):
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT).configure(**LOOK).to_dict()
 
 
+def quantity(title, axis, rows):
+    values = sorted({row["x"] for row in rows})
+    ticks = values if axis.get("log") and len(values) <= 8 else alt.Undefined
+    look = alt.Axis(values=ticks, format=".3~s" if values[-1] >= 1e5 else ",~f", labelOverlap=True)
+    return alt.X("x:Q", title=title, scale=scale(axis, values), axis=look)
+
+
+def ordinal(title):
+    """Names in the order of the rows; what " · " joins stands on lines of its own."""
+    look = alt.Axis(labelExpr="split(datum.label, ' · ')", labelAngle=0, labelOverlap=True, grid=False)
+    return alt.X("x:O", title=title, sort=None, axis=look)
+
+
 def scale(axis, values):
     """Doublings where the bundle asks for them; from zero unless that would flatten the lines."""
     if axis.get("log"):
         return alt.Scale(type="log", base=2, nice=False)
-    return alt.Scale(zero=min(values) < 0.5 * max(values))
+    return alt.Scale(zero=axis.get("zero", min(values) < 0.5 * max(values)))
 
 
 LEGEND = alt.Legend(orient="top", title=None, columns=3, labelLimit=220, symbolOpacity=1)

@@ -3,6 +3,7 @@
 from django.urls import include, path, re_path
 
 from explorer import (
+    views_batches,
     views_browse,
     views_contributions,
     views_desk,
@@ -55,6 +56,13 @@ urlpatterns = [
     ),
     path("workers", views_workers.workers, name="workers"),
     path("workers/<int:pk>/orders", views_workers.orders, name="worker_orders"),
+    # Many runs at once
+    path("batches", views_batches.list_batches, name="batches"),
+    path("batches/<int:pk>", views_batches.batch, name="batch"),
+    path("batches/<int:pk>/live", views_batches.batch_live, name="batch_live"),
+    path("batches/<int:pk>/cancel", views_batches.cancel_batch, name="cancel_batch"),
+    path("schedules", views_batches.make_schedule, name="make_schedule"),
+    path("schedules/<int:pk>/stop", views_batches.stop_schedule, name="stop_schedule"),
     # Programs
     path("account/tokens", views_tokens.account_tokens, name="account-tokens"),
     path("account/tokens/<int:token_id>/revoke", views_tokens.revoke_token, name="revoke-token"),

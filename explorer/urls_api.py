@@ -3,7 +3,15 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from explorer import api, api_contributions, api_papers, api_runs, api_submissions, api_workers
+from explorer import (
+    api,
+    api_batches,
+    api_contributions,
+    api_papers,
+    api_runs,
+    api_submissions,
+    api_workers,
+)
 
 docs = SpectacularSwaggerSplitView.as_view(
     url_name="api-schema", template_name="api/docs.html", title="The API of Spectrum"
@@ -29,6 +37,9 @@ urlpatterns = [
     path("contributions/<int:contribution_id>", api_contributions.contribution, name="api-contribution"),
     path("workers", api_workers.workers, name="api-workers"),
     path("workers/<int:worker_id>/orders", api_workers.orders, name="api-worker-orders"),
+    path("batches", api_batches.batches, name="api-batches"),
+    path("batches/<int:batch_id>", api_batches.batch, name="api-batch"),
+    path("batches/<int:batch_id>/cancel", api_batches.cancel, name="api-batch-cancel"),
     path("submissions", api_submissions.submissions, name="api-submissions"),
     path("submissions/<int:submission_id>", api_submissions.submission, name="api-submission"),
     re_path(r"(?P<rest>.*)", api.no_such_address),

@@ -14,7 +14,7 @@ from explorer.search import Search, scored, with_evidence
 from papers import bibtex
 from papers.identifiers import link
 from papers.models import AXES, Claim, Paper, Technique
-from reproduce import catalogue, pool
+from reproduce import batches, catalogue, pool
 from reproduce.models import Run
 
 SHOWN = 8
@@ -105,6 +105,7 @@ def technique(request, slug):
         # As the list sorts by evidence: the page links to its third page for what does not fit here.
         "papers": listed.order_by("-measured", "-claimed", *Paper.objects.newest().query.order_by),
         "total": found.papers.count(),
+        "recipes": batches.recipes_of(found),
     }
     return render(request, "techniques/page.html", context)
 

@@ -13,7 +13,8 @@ from django.views.decorators.http import require_safe
 
 from explorer.charts import TRACES, draw_series, draw_trace
 from explorer.throttle import limited
-from reproduce import bundles, catalogue, demand, execution, journal, lifecycle, pool, waiting
+from explorer.trends import trends
+from reproduce import bundles, catalogue, demand, execution, journal, lifecycle, pool, pooling, waiting
 from reproduce.models import Measurement, Run
 from reproduce.recipes.spec import PRESETS
 
@@ -93,6 +94,7 @@ def run(request, pk):
         "charts": charts,
         "traces": traces,
         "command": execution.typed(found),
+        "repeats": pooling.pool_of(found),
     }
     return render(request, "runs/page.html", _live(request, found) | extra)
 
@@ -183,12 +185,15 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
     device = catalogue.device_of(preset)
     paper = catalogue.paper_of(recipe)
     runs = Run.objects.filter(recipe=recipe.slug).select_related("requested_by").defer(*Run.HEAVY)
+    pools = pooling.pools(recipe, preset)
     context = {
         "recipe": recipe,
         "paper": paper,
         "claims": {claim.slug: claim for claim in paper.claims.all()} if paper else {},
         "preset": preset,
         "presets": PRESETS,
+        "pools": pools,
+        "trends": trends(recipe, pools),
         "device": device,
         "fields": fields,
         "fresh": "fresh" in request.POST,

@@ -52,14 +52,17 @@ def device_of(preset: str) -> str:
     return {"smoke": "cpu", "full": "cuda"}[preset]
 
 
-def needs(recipe: Recipe, preset: str) -> dict[str, object]:
-    """What a run of it needs of a slot, as columns of Run. A small preset fits any CPU slot."""
+def needs(recipe: Recipe, preset: str, labels: Sequence[str] = ()) -> dict[str, object]:
+    """What a run of it needs of a worker, as columns of Run; `labels` are asked for besides the recipe's own.
+
+    A small preset fits any CPU slot.
+    """
     device = device_of(preset)
     return {
         "device": device,
         "gpus": max(recipe.gpus, 1),
         "memory_gb": recipe.gpu_memory_gb if device == "cuda" else 0,
-        "labels": list(recipe.labels) if device == "cuda" else [],
+        "labels": sorted({*labels, *(recipe.labels if device == "cuda" else ())}),
     }
 
 

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from reproduce import doorbell as doorbell  # a worker must know the control command that it holds
-from reproduce import lifecycle
+from reproduce import lifecycle, schedules
 
 
 @shared_task
@@ -12,3 +12,9 @@ def sweep() -> None:
     lifecycle.sweep()
     for device in lifecycle.waiting_devices():
         doorbell.ring(device)
+
+
+@shared_task
+def look_at_schedules() -> None:
+    """Ask for what a schedule wants measured on a torch that is new here."""
+    schedules.look()

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from papers.models import Paper
-from reproduce.models import Run
+from reproduce.models import Batch, Run
 from tests.making import bib_entry, make_claim, make_paper, make_technique
 from tests.making_programs import make_program
 from tests.making_runs import make_measurement, make_run, make_worker
@@ -46,6 +46,16 @@ def add_submission(ben, number):
     make_program(ben).post("/api/submissions", {"text": bib_entry(title=f"Sums {number}")})
 
 
+def add_batch(ben, number):
+    batch = Batch.objects.create(title=f"Batch {number}", asked_by=ben)
+    batch.runs.add(make_run(requested_by=ben, worker=make_worker()))
+
+
+def add_member(ben, number):
+    batch = Batch.objects.get_or_create(pk=1, defaults={"title": "Only", "asked_by": ben})[0]
+    batch.runs.add(make_run(requested_by=ben, worker=make_worker()))
+
+
 LISTS = {
     "/api/papers": add_paper,
     "/api/papers/only": add_claims_and_runs_of_one_paper,
@@ -54,6 +64,8 @@ LISTS = {
     "/api/recipes": add_recipe_paper,
     "/api/runs": add_run,
     "/api/runs/1": add_measurement,
+    "/api/batches": add_batch,
+    "/api/batches/1": add_member,
     "/api/submissions": add_submission,
 }
 

@@ -8,6 +8,7 @@ from drf_spectacular.renderers import OpenApiYamlRenderer
 
 from explorer.urls_api import urlpatterns
 from reproduce import contributions
+from reproduce.models import Batch
 from tests.making import bib_entry, make_claim, make_paper, make_technique
 from tests.making_bundles import make_bundle
 from tests.making_programs import make_program
@@ -53,6 +54,8 @@ def make_one_of_each(ben):
     make_claim(paper)
     run = make_run(pk=1, paper=paper, requested_by=ben)
     make_measurement(run, claim=paper.claims.get())
+    left_out = [{"recipe": "no-such", "why": "It is not there."}]
+    Batch.objects.create(pk=1, title="One", asked_by=ben, left_out=left_out).runs.add(run)
     make_run(
         pk=2,
         paper=make_paper(),
@@ -74,6 +77,7 @@ def test_answers_are_as_the_schema_says(schema, ben):
         "{key}": "one",
         "{slug}": "flashattention-io",
         "{run_id}": "1",
+        "{batch_id}": "1",
         "{submission_id}": str(submission),
         "{contribution_id}": str(contribution.pk),
     }

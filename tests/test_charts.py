@@ -72,3 +72,36 @@ def test_a_trace_is_drawn_only_where_something_was_recorded():
     assert "Power" in charts.draw_trace(trace, "power_w")
     assert charts.draw_trace(trace, "memory_mb") is None
     assert charts.draw_trace([], "power_w") is None
+
+
+def test_a_trend_goes_run_by_run_beside_the_claim_and_its_names_are_in_the_table_and_the_csv():
+    points = [("2.13.0", "2026-01-02", 1, 3.0, 2.9, 3.1), ("", "2026-02-03", 7, 2.76, 2.7, 2.8)]
+    html = str(charts.draw_trend("Speed-up, H-1", "Speed-up (x)", points, 5.71))
+    cells = re.findall(
+        r'<th scope="row">(\w+)</th><td class="num">([^<]+)</td><td class="num">([\d.]+)</td>', html
+    )
+    first, second = "2.13.0 · 2026-01-02 · run 1", "torch unknown · 2026-02-03 · run 7"
+    assert cells == [
+        ("measured", first, "3"),
+        ("claimed", first, "5.71"),
+        ("measured", second, "2.76"),
+        ("claimed", second, "5.71"),
+    ]
+    href = re.search(r'href="data:text/csv;charset=utf-8,([^"]*)"', html)[1]
+    rows = list(csv.reader(io.StringIO(unquote(href))))
+    assert rows[:2] == [
+        ["line", "torch · date · run", "Speed-up (x)", "low", "high"],
+        ["measured", first, "3.0", "2.9", "3.1"],
+    ]
+    svg = ET.fromstring(re.search(r"<svg.*</svg>", html, re.DOTALL)[0])
+    words = ["".join(element.itertext()) for element in svg.iter("{http://www.w3.org/2000/svg}text")]
+    places = [word for word in words if "run " in word]
+    assert [place.endswith(name) for place, name in zip(places, ("run 1", "run 7"), strict=True)] == [
+        True,
+        True,
+    ]
+
+
+def test_a_trend_without_a_claim_is_one_line():
+    points = [("2.13.0", "2026-01-02", run, 3.0, 2.9, 3.1) for run in (1, 2)]
+    assert "claimed" not in charts.draw_trend("Speed-up", "Speed-up (x)", points, None)
