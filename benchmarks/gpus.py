@@ -35,7 +35,7 @@ class Worker:
 
     def __init__(self, *options):
         with (VAR / "worker.log").open("ab") as log:
-            command = [sys.executable, "manage.py", "worker", "--cpu-slots", "0", *options]
+            command = [sys.executable, "manage.py", "worker", "--skip-checks", "--cpu-slots", "0", *options]
             self.process = subprocess.Popen(command, cwd=CHECKOUT, stdout=log, stderr=log)
         until(lambda: self.row() is not None, 60)
 
