@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -33,7 +33,15 @@ PATIENCE_S = lifecycle.LEASE.seconds - 5
 logger = logging.getLogger(__name__)
 
 
-def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: threading.Event) -> None:
+def execute(
+    run: Run,
+    lease: Lease,
+    *,
+    worker: str,
+    gpus: list[str],
+    stopping: threading.Event,
+    left_open: Sequence[str] = (),
+) -> None:
     """Run it, and write how it ended. Once `stopping` is set it may end soon, else it is handed back."""
     name = f"{settings.SITE_NAME}-{run.pk}-{run.attempt}"
     folder = settings.RUN_DIR / f"{run.pk}-{run.attempt}"
@@ -45,6 +53,7 @@ def execute(run: Run, lease: Lease, *, worker: str, gpus: list[str], stopping: t
             run_name=name,
             gpus=gpus,
             hidden=settings.HIDDEN_FROM_RUNS,
+            left_open=left_open,
             memory=memory_limit(),
         )
     except OSError as error:

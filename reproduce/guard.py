@@ -1,6 +1,6 @@
 """A small parent between harness and recipe: whatever happens to the harness, no process of a run survives.
 
-Used as: python guard.py LIFELINE_FD [--hide PATH]... [--memory BYTES] [--tasks N] -- command, in the run's
+Used as: python guard.py LIFELINE_FD [--hide PATH]... [--leave-open FENCE]... -- command, in the run's
 folder, on the standard library alone. When the lifeline's other end closes it kills every descendant.
 """
 
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     """Run the command; its exit status, 128 + signal, 137 when told to stop, or BROKEN."""
     given = read(argv)
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of the run become ours, so none can hide
-    fences = isolation.Fences()
+    fences = isolation.Fences(given.leave_open)
     fences.leave()
     alive, ours = os.pipe()
     init = os.fork()
@@ -48,6 +48,7 @@ def read(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="guard.py", description=__doc__)
     parser.add_argument("lifeline", type=int)
     parser.add_argument("--hide", type=Path, action="append", default=[], metavar="PATH")
+    parser.add_argument("--leave-open", action="append", default=[], metavar="FENCE")
     parser.add_argument("--memory", type=int, default=0, metavar="BYTES", help="of data, for each process")
     parser.add_argument("--tasks", type=int, default=8192, metavar="N", help="processes and threads")
     parser.add_argument("command", nargs="+")

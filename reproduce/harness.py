@@ -63,11 +63,13 @@ class Child:
         run_name: str,
         gpus: list[str],
         hidden: Iterable[Path] = (),
+        left_open: Iterable[str] = (),
         memory: float = 0,
     ) -> None:
         """Start `command` with --events PATH added. Raises OSError.
 
-        It sees the GPUs with these UUIDs and no `hidden` path; `memory` bounds the bytes of each process.
+        It sees the GPUs with these UUIDs and no `hidden` path; `memory` bounds the bytes of each process,
+        and the fences `left_open` are not raised.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder.resolve()
@@ -78,7 +80,7 @@ class Child:
         events, events_in = make_fifo(self.folder / "events")
         lifeline, self._lifeline = os.pipe()
         data = 0 if gpus else memory  # CUDA reserves more addresses than there is memory
-        guard = [sys.executable, str(GUARD), str(lifeline), *guard_options(hidden, data), "--"]
+        guard = [sys.executable, str(GUARD), str(lifeline), *guard_options(hidden, left_open, data), "--"]
         try:
             self.process = subprocess.Popen(
                 [*guard, *command, "--events", str(self.folder / "events")],
@@ -220,8 +222,9 @@ def make_fifo(path: Path) -> tuple[int, int]:
     return reading, writing
 
 
-def guard_options(hidden: Iterable[Path], memory: float) -> list[str]:
+def guard_options(hidden: Iterable[Path], left_open: Iterable[str], memory: float) -> list[str]:
     hide = [part for path in hidden for part in ("--hide", str(path))]
+    hide += [part for fence in left_open for part in ("--leave-open", fence)]
     data = ["--memory", str(max(int(memory), LEAST_DATA_BYTES))] if memory else []
     return [*hide, *data, "--tasks", str(TASKS)]
 

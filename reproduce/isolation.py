@@ -12,27 +12,41 @@ import socket
 import stat
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from reproduce import kernel
-from reproduce.kernel import INERT, NO_SETUID, copy_mount, make_read_only, mount, put_mount, unshare
+from reproduce.kernel import (
+    INERT,
+    NO_SETUID,
+    copy_mount,
+    make_read_only,
+    make_writable,
+    mount,
+    put_mount,
+    unshare,
+)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DEVICES = ("null", "zero", "full", "random", "urandom", "nvidia*")
 SHARED_MEMORY_BYTES = 2 * 2**30  # /dev/shm, where NCCL and torch's loaders meet
 FILE_BYTES = 8 * 2**30
+# What of /proc is the machine's own. The rest must stay writable, for CUDA names its threads there:
+# cuInit fails with "operating system" (304) where /proc/self/task/*/comm cannot be written.
+MACHINE = ("acpi", "asound", "bus", "driver", "fs", "irq", "mtrr", "scsi", "sys", "sysrq-trigger")
 PID_MAX_IS_PER_NAMESPACE = (6, 14)  # the Linux from which on; before, it is the whole machine's
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
+LEFT_OPEN = "left open by its worker: CUDA does not start behind it"
 REFUSED, LISTED = "this kernel does not allow it", "they can be listed, though not touched"
 
 
 class Fences:
     """Raises what can be raised, in two steps, and remembers for each fence why it does not hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, left_open: Iterable[str] = ()) -> None:
+        self.left_open = set(left_open)
         self.refused: dict[str, str | None] = {}
         self.own_user = False
 
@@ -47,7 +61,7 @@ class Fences:
 
         Raises OSError where going on would leave the recipe in a world half made.
         """
-        if self._raise("files", own_mounts):
+        if self._raise("files", own_mounts, anyway=True):  # a /proc of its own needs them too
             if self._held("processes") and self._raise("processes", mount_proc, LISTED):
                 bound_tasks(tasks, self.own_user)
             writable: dict[Path, int] = {}
@@ -64,7 +78,10 @@ class Fences:
     def _held(self, name: str) -> bool:
         return self.refused[name] is None
 
-    def _raise(self, name: str, fence: Callable[[], None], lost: str = REFUSED) -> bool:
+    def _raise(self, name: str, fence: Callable[[], None], lost: str = REFUSED, anyway: bool = False) -> bool:
+        if name in self.left_open and not anyway:
+            self.refused[name] = LEFT_OPEN
+            return False
         try:
             fence()
             self.refused[name] = None
@@ -136,7 +153,11 @@ def freeze(folder: Path) -> dict[Path, int]:
     """
     devices = (node for pattern in DEVICES for node in sorted(Path("/dev").glob(pattern)))
     writable = {path: copy_mount(path) for path in (*devices, folder)}
+    for path in (Path("/proc", name) for name in MACHINE):
+        if path.exists():
+            put_mount(copy_mount(path), path)  # a mount of its own, which stays read-only
     make_read_only("/", kernel.AT_RECURSIVE)
+    make_writable("/proc")
     return writable
 
 

@@ -42,8 +42,17 @@ def put_mount(copy: int, path: Path) -> None:
 
 def make_read_only(path: str | Path, flags: int = 0) -> None:
     """With AT_RECURSIVE every mount below as well: all of them or none."""
-    wanted = struct.pack("4Q", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, 0, 0)
-    _syscall(MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, wanted, len(wanted))
+    _set_attributes(path, flags, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0)
+
+
+def make_writable(path: str | Path) -> None:
+    """One mount, and none below it."""
+    _set_attributes(path, 0, 0, MOUNT_ATTR_RDONLY)
+
+
+def _set_attributes(path: str | Path, flags: int, wanted: int, unwanted: int) -> None:
+    attributes = struct.pack("4Q", wanted, unwanted, 0, 0)
+    _syscall(MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, attributes, len(attributes))
 
 
 def prctl(option: int, value: int) -> None:

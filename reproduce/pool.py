@@ -63,9 +63,14 @@ def give_orders(worker: Worker, orders: str, *, who: str) -> bool:
     return bool(same.update(orders=orders, ordered_by=who, ordered=Now()))
 
 
-def announce(slots: Sequence[Slot], found: list[dict[str, Any]], labels: Sequence[str]) -> Worker:
+def announce(
+    slots: Sequence[Slot],
+    found: list[dict[str, Any]],
+    labels: Sequence[str],
+    left_open: Sequence[str] = (),
+) -> Worker:
     """Enter this process into the list of workers."""
-    host, software = platform.node(), versions()
+    host, software = platform.node(), versions() | {"left_open": ", ".join(left_open)}
     own = {f"torch {software['torch']}", *(gpu["name"] for gpu in found)}
     return Worker.objects.create(
         name=f"{host}-{os.getpid()}-{os.urandom(2).hex()}",

@@ -34,6 +34,7 @@ class Slot(threading.Thread):
         self.number, self.gpus = number, list(found)
         self.device = "cuda" if found else "cpu"
         self.state, self.why = "idle", ""
+        self.left_open: Sequence[str] = ()
         self.bell = threading.Event()
 
     @property
@@ -100,7 +101,8 @@ class Slot(threading.Thread):
     def _execute(self, run: Run, lease: Lease) -> None:
         self.state, self.why = "busy", f"run {run.pk}"
         visible = [gpu["uuid"] for gpu in self.gpus[: run.gpus]]
-        execution.execute(run, lease, worker=self._worker.name, gpus=visible, stopping=self._stopping)
+        where = {"worker": self._worker.name, "gpus": visible, "left_open": self.left_open}
+        execution.execute(run, lease, **where, stopping=self._stopping)
 
     @contextmanager
     def _held_gpus(self) -> Iterator[bool]:

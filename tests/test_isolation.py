@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from reproduce import harness
+from reproduce import harness, isolation
 from reproduce.harness import strangers
 from tests.test_harness import TOY, all_of, start, until, wait_for  # noqa: F401 (start is a fixture)
 
@@ -190,3 +190,16 @@ def test_without_any_namespace_nothing_of_a_run_survives_either(start, refusing)
     left = start("leave")
     all_of(left)
     assert (left.process.returncode, strangers(left.run_name)) == (0, [])
+
+
+def test_a_recipe_may_name_its_threads_as_cuda_does_and_turn_none_of_the_machines_knobs(seen):
+    need("files", "processes")
+    assert (seen["thread name"], seen["knobs"]) == (4, [])
+
+
+def test_a_fence_that_a_worker_leaves_open_is_named_and_the_others_hold(start):  # noqa: F811
+    need(*PARTS)
+    said = "".join(all_of(start("behave", left_open=["files"])).log).splitlines()[0]
+    assert said == f"guard: isolated: network, processes; not isolated: files ({isolation.LEFT_OPEN})"
+    said = "".join(all_of(start("behave", left_open=PARTS)).log).splitlines()[0]
+    assert said == "guard: not isolated: " + ", ".join(f"{part} ({isolation.LEFT_OPEN})" for part in PARTS)

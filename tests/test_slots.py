@@ -7,7 +7,7 @@ import pynvml
 import pytest
 from django.db.models.functions import Now
 
-from reproduce import execution, gpus, lifecycle, slots
+from reproduce import cuda, execution, gpus, lifecycle, slots
 from reproduce.models import Run
 from reproduce.slots import Slot, lay_out, lock_gpu
 from tests.live import wait_until
@@ -104,12 +104,31 @@ def test_an_ending_says_whether_processes_and_gpu_memory_are_gone(nvml, monkeypa
     assert execution.clear_away(Ended(), "cancel", gpus.GpuMemory([])) == "every process of it is gone"
 
 
+@pytest.mark.parametrize("needs_open", [(), ("files",), ("files", "processes")])
+def test_a_worker_leaves_open_the_fewest_fences_that_keep_cuda_from_starting(monkeypatch, needs_open):
+    tried = []
+    monkeypatch.setattr(cuda, "starts", lambda gpus, left: tried.append(left) or set(needs_open) <= set(left))
+    assert cuda.fences_to_leave_open(["GPU-test-0"]) == needs_open
+    assert tried == list(cuda.LEFT_OPEN[: cuda.LEFT_OPEN.index(needs_open) + 1])
+
+
+@pytest.mark.parametrize(
+    ("source", "starts"),
+    [("pass", True), ("raise SystemExit(1)", False), ("open('/dev/nvidia-none')", False)],
+)
+def test_cuda_is_tried_in_a_child_like_those_of_runs(monkeypatch, settings, tmp_path, source, starts):
+    settings.RUN_DIR = tmp_path / "runs"
+    monkeypatch.setattr(cuda, "START", source)
+    assert cuda.starts(["GPU-test-0"], ("files",)) is starts
+    assert list(settings.RUN_DIR.iterdir()) == []
+
+
 @pytest.fixture
 def executed(monkeypatch):
     """What slots executed, in place of a child: (run, the GPUs it may see)."""
     ran = []
 
-    def execute(run, lease, *, worker, gpus, stopping):
+    def execute(run, lease, *, worker, gpus, **_):
         ran.append((run.pk, gpus))
         lifecycle.finish(lease, who=worker, why="finished")
 

@@ -169,6 +169,10 @@ def attack():
         "checkout": lambda: Path(__file__).with_name("written-by-a-run").write_text("x"),
         "outside": lambda: Path(targets["outside"]).write_text("x"),
         "sysctl": lambda: rewrite(Path("/proc/sys/vm/swappiness")),
+        "thread name": lambda: Path(f"/proc/self/task/{os.getpid()}/comm").write_text("cuda"),
+        "knobs": lambda: [
+            name for name in names("/proc") if not name.isdigit() and writable(f"/proc/{name}")
+        ],
         "devices": lambda: [name for name in names("/dev") if not name.startswith("nvidia")],
         "mounting": lambda: system("umount2", targets["hidden"].encode(), 2),
         "namespaces": lambda: system("unshare", 0x10000000),
@@ -186,6 +190,10 @@ def steal():
 
 def names(folder):
     return sorted(entry.name for entry in Path(folder).iterdir())
+
+
+def writable(path):
+    return not Path(path).is_symlink() and os.access(path, os.W_OK)
 
 
 def rewrite(path):

@@ -7,7 +7,7 @@ from celery import current_app
 from celery.signals import worker_shutting_down
 from django.core.management.base import BaseCommand, CommandError
 
-from reproduce import gpus, pool
+from reproduce import cuda, gpus, pool
 from reproduce.slots import Slot, lay_out, slots
 
 LISTENERS = 2  # threads of Celery's own: the runs have threads of theirs, the slots
@@ -30,7 +30,10 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from error
         opened = [Slot(number, group) for number, group in enumerate(groups)]
-        worker = pool.announce(opened, found, label)
+        left_open = cuda.fences_to_leave_open([gpu["uuid"] for gpu in found]) if any(groups) else ()
+        for slot in opened:
+            slot.left_open = left_open if slot.gpus else ()
+        worker = pool.announce(opened, found, label, left_open)
         self.stdout.write(f"{worker.name}: {len(opened) - cpu_slots} GPU slots, {cpu_slots} CPU slots")
         worker_shutting_down.connect(stop, weak=False)
         keeping = threading.Thread(target=pool.keep_house, args=[worker, opened, slots.stopping])
