@@ -2,7 +2,7 @@
 
 from django.urls import include, path, re_path
 
-from explorer import views_browse, views_desk, views_export, views_runs, views_tokens
+from explorer import views_browse, views_desk, views_export, views_live, views_runs, views_tokens
 
 urlpatterns = [
     path("", views_browse.front, name="front"),
@@ -30,9 +30,10 @@ urlpatterns = [
     path("recipes/<slug:slug>", views_runs.recipe, name="recipe"),
     path("recipes/<slug:slug>/run", views_runs.request_run, name="request_run"),
     path("runs", views_runs.runs, name="runs"),
-    path("runs/<int:pk>", views_runs.run, name="run"),
-    path("runs/<int:pk>/live", views_runs.run_live, name="run_live"),
-    path("runs/<int:pk>/log", views_runs.run_log, name="run_log"),
+    path("runs/<int:pk>", views_live.run, name="run"),
+    path("runs/<int:pk>/events", views_live.run_events, name="run_events"),
+    path("runs/<int:pk>/live", views_live.run_live, name="run_live"),
+    path("runs/<int:pk>/log", views_live.run_log, name="run_log"),
     path("runs/<int:pk>/cancel", views_runs.cancel, name="cancel_run"),
     path("runs/<int:pk>/bundle.json", views_runs.bundle, name="bundle"),
     path("workers", views_runs.workers, name="workers"),

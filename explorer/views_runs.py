@@ -10,13 +10,10 @@ from django.db.models import Count, Prefetch
 from django.db.models.functions import Now
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
-from django.utils.html import escape
 from django.views.decorators.http import require_safe
 
-from explorer.charts import TRACES, draw_series, draw_trace
 from explorer.throttle import limited
-from reproduce import bundles, catalogue, demand, execution, journal, lifecycle, pool, waiting
+from reproduce import bundles, catalogue, demand, lifecycle, pool
 from reproduce.models import Measurement, Run, Worker
 from reproduce.recipes.spec import PRESETS
 
@@ -85,53 +82,9 @@ def runs(request):
 
 
 @require_safe
-def run(request, pk):
-    """One run: live while it lasts, its evidence afterwards. Reloading does what the live parts do."""
-    found = _run_or_404(pk)
-    log, offset = journal.log_after(found)
-    charts = [draw_series(series) for series in found.series]
-    traces = [drawn for name in TRACES if (drawn := draw_trace(found.trace, name))]
-    extra = {
-        "log": log,
-        "log_offset": offset,
-        "charts": charts,
-        "traces": traces,
-        "command": execution.typed(found),
-    }
-    return render(request, "runs/page.html", _live(request, found) | extra)
-
-
-@require_safe
-def run_live(request, pk):
-    """The part of a run's page that changes while it runs; once it has ended, the whole page is due."""
-    found = _run_or_404(pk)
-    response = render(request, "runs/_live.html", _live(request, found))
-    if found.is_final:
-        response["HX-Refresh"] = "true"
-    return response
-
-
-@require_safe
-def run_log(request, pk):
-    """What was added to the log since ?after=BYTES of ?attempt=N; all of it when a new attempt began."""
-    found = _run_or_404(pk)
-    same = request.GET.get("attempt") == str(found.attempt)
-    after = request.GET.get("after", "")
-    start = int(after) if same and after.isdecimal() and len(after) < 12 else 0
-    text, offset = journal.log_after(found, start)
-    if not request.htmx:
-        return HttpResponse(text, content_type="text/plain; charset=utf-8")
-    response = render(request, "runs/_log_poll.html", {"run": found, "log_offset": offset, "swap": True})
-    response.content = escape(text).encode() + response.content.strip()
-    if not same:
-        response["HX-Reswap"] = "innerHTML"
-    return response
-
-
-@require_safe
 def bundle(request, pk):
     """The bundle as the recipe wrote it: report, environment, raw samples and log in one file."""
-    found = _run_or_404(pk)
+    found = run_or_404(pk)
     raw = bundles.unpack(found)
     if raw is None:
         raise Http404("This run has no bundle: it has not finished, or it failed before writing one.")
@@ -148,7 +101,7 @@ def cancel(request, pk):
 @login_required
 def _cancel(request, pk):
     """Cancel a run: its owner's and the operators' right."""
-    found = _run_or_404(pk)
+    found = run_or_404(pk)
     if not demand.may_cancel(request.user, found):
         raise PermissionDenied("Only who asked for a run, or an operator, may cancel it.")
     if lifecycle.request_cancel(found, who=request.user.get_username()):
@@ -175,7 +128,7 @@ def _recipe_or_404(slug):
     return found
 
 
-def _run_or_404(pk):
+def run_or_404(pk):
     found = (
         Run.objects.select_related("paper", "requested_by", "worker").defer("bundle").filter(pk=pk).first()
     )
@@ -211,16 +164,3 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
         "runs": Run.objects.filter(recipe=recipe.slug).select_related("requested_by").defer(*Run.HEAVY)[:10],
     }
     return render(request, "recipes/page.html", context, status=status)
-
-
-def _live(request, run):
-    return {
-        "run": run,
-        "place": waiting.place(run),
-        "estimate": waiting.estimate_s(run),
-        "elapsed": run.started and (timezone.now() - run.started).total_seconds(),
-        "served": run.is_final or pool.can_serve_run(run),
-        "measurements": run.measurements.select_related("claim"),
-        "events": run.events.all(),
-        "may_cancel": not run.is_final and demand.may_cancel(request.user, run),
-    }
