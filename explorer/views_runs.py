@@ -1,67 +1,18 @@
-"""Pages of the pool: recipes and the form that asks for a run, runs as they live, and the workers."""
+"""Runs: the list of them, what each keeps for download, and cancelling one. Its page is in views_live.py."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Count, Prefetch
+from django.db.models import Prefetch
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
-from django.utils.html import escape
 from django.views.decorators.http import require_safe
 
-from explorer.charts import TRACES, draw_series, draw_trace
-from explorer.throttle import limited
-from explorer.trends import trends
-from reproduce import bundles, catalogue, demand, execution, journal, lifecycle, pool, pooling, waiting
+from reproduce import bundles, catalogue, demand, lifecycle
 from reproduce.models import Measurement, Run
-from reproduce.recipes.spec import PRESETS
 
 PAGE = 50
-
-
-@require_safe
-def recipes(request):
-    """Every recipe with its paper and what it has measured so far."""
-    counts = dict(Run.objects.filter(status="done").order_by().values_list("recipe").annotate(Count("pk")))
-    papers = catalogue.papers()
-    rows = [
-        {"recipe": recipe, "paper": papers.get(recipe.slug), "runs": counts.get(recipe.slug, 0)}
-        for recipe in catalogue.recipes()
-    ]
-    return render(request, "recipes/list.html", {"rows": rows, "broken": catalogue.broken()})
-
-
-@require_safe
-def recipe(request, slug):
-    """What a recipe measures and how; the form that asks for a run."""
-    if slug in catalogue.broken():
-        context = {"slug": slug, "faults": catalogue.broken()[slug]}
-        return render(request, "recipes/broken.html", context, status=503)
-    return _recipe_page(request, _recipe_or_404(slug), request.GET.get("preset", "full"), {}, {})
-
-
-def request_run(request, slug):
-    """A POST asks for a run. A GET is where signing in leads whose session had ended: back to the form."""
-    return _ask(request, slug) if request.method == "POST" else redirect("recipe", slug)
-
-
-@login_required
-@limited("run", 30, 3600)
-def _ask(request, slug):
-    """Queue a run as asked, or show the one that already answers; errors keep all that was typed."""
-    recipe = _recipe_or_404(slug)
-    preset = request.POST.get("preset", "")
-    typed = {p.name: request.POST[p.name] for p in recipe.schema if p.name in request.POST}
-    asked = {"fresh": "fresh" in request.POST, "labels": request.POST.getlist("labels")}
-    try:
-        run, new = demand.request_run(slug, preset=preset, typed=typed, who=request.user, **asked)
-    except demand.Refused as refused:
-        return _recipe_page(request, recipe, preset, typed, refused.errors, status=400)
-    if not new:
-        messages.info(request, "The same question already has this run; tick “repeat” to measure afresh.")
-    return redirect(run)
 
 
 @require_safe
@@ -82,54 +33,9 @@ def runs(request):
 
 
 @require_safe
-def run(request, pk):
-    """One run: live while it lasts, its evidence afterwards. Reloading does what the live parts do."""
-    found = _run_or_404(pk)
-    log, offset = journal.log_after(found)
-    charts = [draw_series(series) for series in found.series]
-    traces = [drawn for name in TRACES if (drawn := draw_trace(found.trace, name))]
-    extra = {
-        "log": log,
-        "log_offset": offset,
-        "charts": charts,
-        "traces": traces,
-        "command": execution.typed(found),
-        "repeats": pooling.pool_of(found),
-    }
-    return render(request, "runs/page.html", _live(request, found) | extra)
-
-
-@require_safe
-def run_live(request, pk):
-    """The part of a run's page that changes while it runs; once it has ended, the whole page is due."""
-    found = _run_or_404(pk)
-    response = render(request, "runs/_live.html", _live(request, found))
-    if found.is_final:
-        response["HX-Refresh"] = "true"
-    return response
-
-
-@require_safe
-def run_log(request, pk):
-    """What was added to the log since ?after=BYTES of ?attempt=N; all of it when a new attempt began."""
-    found = _run_or_404(pk)
-    same = request.GET.get("attempt") == str(found.attempt)
-    after = request.GET.get("after", "")
-    start = int(after) if same and after.isdecimal() and len(after) < 12 else 0
-    text, offset = journal.log_after(found, start)
-    if not request.htmx:
-        return HttpResponse(text, content_type="text/plain; charset=utf-8")
-    response = render(request, "runs/_log_poll.html", {"run": found, "log_offset": offset, "swap": True})
-    response.content = escape(text).encode() + response.content.strip()
-    if not same:
-        response["HX-Reswap"] = "innerHTML"
-    return response
-
-
-@require_safe
 def bundle(request, pk):
     """The bundle as the recipe wrote it: report, environment, raw samples and log in one file."""
-    found = _run_or_404(pk)
+    found = run_or_404(pk)
     raw = bundles.unpack(found)
     if raw is None:
         raise Http404("This run has no bundle: it has not finished, or it failed before writing one.")
@@ -146,7 +52,7 @@ def cancel(request, pk):
 @login_required
 def _cancel(request, pk):
     """Cancel a run: its owner's and the operators' right."""
-    found = _run_or_404(pk)
+    found = run_or_404(pk)
     if not demand.may_cancel(request.user, found):
         raise PermissionDenied("Only who asked for a run, or an operator, may cancel it.")
     if lifecycle.request_cancel(found, who=request.user.get_username()):
@@ -156,66 +62,10 @@ def _cancel(request, pk):
     return redirect(found)
 
 
-def _recipe_or_404(slug):
-    found = catalogue.recipe(slug)
-    if found is None:
-        raise Http404(f"There is no recipe {slug}. All of them are listed at /recipes.")
-    return found
-
-
-def _run_or_404(pk):
+def run_or_404(pk):
     found = (
         Run.objects.select_related("paper", "requested_by", "worker").defer("bundle").filter(pk=pk).first()
     )
     if found is None:
         raise Http404(f"There is no run {pk}. All of them are listed at /runs.")
     return found
-
-
-def _recipe_page(request, recipe, preset, typed, errors, status=200):
-    preset = preset if preset in PRESETS else "full"
-    fields = [
-        {
-            "parameter": parameter,
-            "value": typed.get(parameter.name, parameter.default(preset)),
-            "error": errors.get(parameter.name),
-        }
-        for parameter in recipe.schema
-    ]
-    device = catalogue.device_of(preset)
-    paper = catalogue.paper_of(recipe)
-    runs = Run.objects.filter(recipe=recipe.slug).select_related("requested_by").defer(*Run.HEAVY)
-    pools = pooling.pools(recipe, preset)
-    context = {
-        "recipe": recipe,
-        "paper": paper,
-        "claims": {claim.slug: claim for claim in paper.claims.all()} if paper else {},
-        "preset": preset,
-        "presets": PRESETS,
-        "pools": pools,
-        "trends": trends(recipe, pools),
-        "device": device,
-        "fields": fields,
-        "fresh": "fresh" in request.POST,
-        "errors": [text for name, text in errors.items() if name not in {p.name for p in recipe.schema}],
-        "served": pool.can_serve(**catalogue.needs(recipe, preset)),
-        "labels": pool.labels(),
-        "chosen": request.POST.get("labels", ""),
-        "quota": demand.quota(request.user) if request.user.is_authenticated else None,
-        "runs": runs.exclude(origin=Run.Origin.CONTRIBUTED)[:10],
-        "contributed": runs.filter(origin=Run.Origin.CONTRIBUTED)[:10],
-    }
-    return render(request, "recipes/page.html", context, status=status)
-
-
-def _live(request, run):
-    return {
-        "run": run,
-        "place": waiting.place(run),
-        "estimate": waiting.estimate_s(run),
-        "elapsed": run.started and (timezone.now() - run.started).total_seconds(),
-        "served": run.is_final or pool.can_serve_run(run),
-        "measurements": run.measurements.select_related("claim"),
-        "events": run.events.all(),
-        "may_cancel": not run.is_final and demand.may_cancel(request.user, run),
-    }

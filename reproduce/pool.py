@@ -31,13 +31,22 @@ def alive_workers() -> QuerySet[Worker]:
 
 def can_serve(device: str, gpus: int = 1, memory_gb: float = 0, labels: Sequence[str] = ()) -> bool:
     """Whether some living worker that takes runs has a slot for such a run, free or not."""
-    able = alive_workers().filter(orders=Worker.Orders.SERVE, labels__contains=list(labels))
-    return any(_fits(slot, device, gpus, memory_gb) for worker in able for slot in worker.slots)
+    return bool(_able(device, gpus, memory_gb, labels))
 
 
 def can_serve_run(run: Run) -> bool:
     """Whether some living worker could take this run."""
-    return can_serve(run.device, run.gpus, run.memory_gb, run.labels)
+    return bool(able_workers(run))
+
+
+def able_workers(run: Run) -> list[Worker]:
+    """The living workers that take runs and have a slot for this one, free or not."""
+    return _able(run.device, run.gpus, run.memory_gb, run.labels)
+
+
+def _able(device: str, gpus: int, memory_gb: float, labels: Sequence[str]) -> list[Worker]:
+    willing = alive_workers().filter(orders=Worker.Orders.SERVE, labels__contains=list(labels))
+    return [w for w in willing if any(_fits(slot, device, gpus, memory_gb) for slot in w.slots)]
 
 
 def _fits(slot: dict[str, Any], device: str, gpus: int, memory_gb: float) -> bool:

@@ -1,4 +1,4 @@
-// Comforts that no page needs: light or dark, copying, filters that stay open, a log that follows its end.
+// Comforts that no page needs: light or dark, copying, filters that stay open, a run that is told as it goes.
 (() => {
   const root = document.documentElement;
   root.classList.add("js");
@@ -31,6 +31,7 @@
   document.addEventListener("htmx:beforeSwap", () => { open = Boolean(drawer()?.open); });
   document.addEventListener("htmx:afterSwap", () => { if (drawer()) drawer().open = open; });
 
+  // A log follows its end, unless its reader has scrolled up.
   const atEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   let follow = true;
   document.addEventListener("htmx:beforeSwap", (event) => {
@@ -39,5 +40,65 @@
   document.addEventListener("htmx:afterSwap", (event) => {
     const log = event.detail.target;
     if (log.matches("pre.log") && follow) log.scrollTop = log.scrollHeight;
+    say();
+  });
+
+  // Screen readers hear of a run's state when it changes, and not of each percent.
+  const say = () => {
+    const [said, live] = [document.getElementById("said"), document.getElementById("live")];
+    if (said && live && said.textContent !== live.dataset.said) said.textContent = live.dataset.said;
+  };
+
+  // A run's page is told what is new. Whenever it is not, htmx asks every other second: "poll" has it ask.
+  const AGAIN_MS = 2000, COME_BACK_MS = 30000;
+  const watch = (address) => {
+    let events, asking, coming;
+    const ask = () => { asking ??= setInterval(() => document.body.dispatchEvent(new Event("poll")), AGAIN_MS); };
+    const rest = () => {
+      clearInterval(asking);
+      asking = undefined;
+      document.querySelectorAll("#now, #log-place").forEach((one) => window.htmx?.trigger(one, "htmx:abort"));
+    };
+    const stop = () => { events?.close(); clearTimeout(coming); rest(); };
+    const replace = ({ type, data }) => {
+      rest();
+      document.getElementById(type === "state" ? "live" : "traces").outerHTML = data;
+      say();
+    };
+    const append = ({ data, lastEventId }) => {
+      rest();
+      const [log, place] = [document.getElementById("log"), document.getElementById("log-place")];
+      const { attempt, offset, text } = JSON.parse(data);
+      if (!log) return; // the page shows an earlier attempt
+      // htmx has asked meanwhile, and is ahead: listen again, from where the log ends now.
+      if (offset > 0 && place.value !== `${attempt}:${offset}`) { look(); return; }
+      const end = atEnd(log);
+      if (offset === 0) log.textContent = "";
+      log.append(text);
+      place.value = lastEventId;
+      if (end) log.scrollTop = log.scrollHeight;
+    };
+    const listen = () => {
+      ask();
+      if (!window.EventSource) return;
+      const place = document.getElementById("log-place")?.value ?? "";
+      events = new EventSource(`${address}?from=${encodeURIComponent(place)}`);
+      for (const type of ["state", "trace"]) events.addEventListener(type, replace);
+      events.addEventListener("log", append);
+      events.addEventListener("end", () => { stop(); location.reload(); });
+      events.addEventListener("error", () => {
+        ask();
+        if (events.readyState === EventSource.CLOSED) coming = setTimeout(listen, COME_BACK_MS);
+      });
+    };
+    // Of a browser's few connections, a tab that nobody sees keeps none.
+    const look = () => { stop(); if (!document.hidden) listen(); };
+    document.addEventListener("visibilitychange", look);
+    look();
+  };
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("pre.log").forEach((log) => { log.scrollTop = log.scrollHeight; });
+    const watched = document.querySelector("[data-events]");
+    if (watched) watch(watched.dataset.events);
   });
 })();
