@@ -30,7 +30,7 @@ from reproduce.recipes import bundle, spec
 HEARTBEAT_S = 1
 GPU_MEMORY_BACK_S = 4  # with the ending of the child, within the five seconds that a cancel may take
 # A database that restarts is waited for, but never past the lease: by then the run may be somebody else's.
-PATIENCE_S = lifecycle.LEASE.seconds - 5
+PATIENCE_S = max(1, lifecycle.LEASE.seconds - 5)
 TOO_MUCH_MEMORY = (
     "It used more than the {gb:.0f} GB of memory that a run may have; ask for a smaller problem."
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce, Now
@@ -16,7 +17,7 @@ from django.db.models.functions import Coalesce, Now
 from reproduce import journal
 from reproduce.models import Run, RunEvent, Worker
 
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=settings.LEASE_S)
 MAX_LOST = 3
 NEWS_CHANNEL = "run_news"  # LISTEN here for the number of every run of which there is something new
 CLAIM_LOCK = 0x5BEC7201  # pg_advisory_xact_lock: one claim counts runs in flight at a time
