@@ -34,6 +34,7 @@ PATIENCE_S = max(1, lifecycle.LEASE.seconds - 5)
 TOO_MUCH_MEMORY = (
     "It used more than the {gb:.0f} GB of memory that a run may have; ask for a smaller problem."
 )
+DISK_FULL = "The worker's disk was full; it costs you nothing. Ask again, or tell the operators."
 PLATFORM = "The worker failed while it ran this; it costs you nothing. Ask again, or tell the operators."
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,13 @@ def clear_leftovers() -> None:
     for folder in folders:
         if folder.name not in held:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def disk_fault() -> str:
+    """Why no run may begin here, as a phrase; empty when a report of any size has room."""
+    settings.RUN_DIR.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.RUN_DIR).free
+    return f"its disk has only {free // 2**20} MB left" if free < bundle.SIZE_LIMIT else ""
 
 
 def command(run: Run, folder: Path) -> list[str]:
@@ -187,6 +195,8 @@ def conclude(child: Child, run: Run, lease: Lease, worker: str, folder: Path, us
             report = read_report(run, path)
         except (bundle.BundleError, spec.RecipeError) as error:
             failure = Failure("bad_report", f"The recipe ended well, but its report cannot be used: {error}")
+    if failure is not None and disk_fault():
+        failure = Failure("platform", DISK_FULL)
     if failure is not None:
         kept = pack(path.read_bytes()) if path.is_file() and path.stat().st_size <= bundle.SIZE_LIMIT else {}
         lifecycle.fail(lease, failure.kind, failure.message, who=worker, **used, **kept)

@@ -1,5 +1,6 @@
 """How an attempt ends: each class of failure, cancel, time limit, a stopping worker. The children are toys."""
 
+import shutil
 import sys
 import threading
 
@@ -9,6 +10,7 @@ from django.db import OperationalError
 from reproduce import execution, journal, lifecycle
 from reproduce.harness import strangers
 from reproduce.recipes import bundle, spec
+from reproduce.slots import Slot
 from tests.making_runs import make_run, make_worker
 from tests.test_evidence import report
 from tests.test_harness import TOY
@@ -69,6 +71,26 @@ def test_a_run_past_its_memory_limit_is_stopped(execute, settings):
     settings.RUN_MEMORY_GB = 0.005
     run = execute("sleep")
     assert (run.status, run.failure) == ("failed", "out_of_memory")
+
+
+def full_disk(monkeypatch):
+    usage = shutil.disk_usage("/")._replace(free=bundle.SIZE_LIMIT - 1)
+    monkeypatch.setattr(execution.shutil, "disk_usage", lambda folder: usage)
+
+
+def test_a_run_that_met_a_full_disk_is_the_platforms_failure(execute, monkeypatch):
+    run = execute("crash", before=lambda run: full_disk(monkeypatch))
+    assert ended(run) == ("failed", "platform", execution.DISK_FULL)
+
+
+def test_a_slot_takes_no_run_while_the_disk_is_full(settings, tmp_path, monkeypatch):
+    settings.RUN_DIR = tmp_path
+    slot, run = Slot(0), make_run()
+    full_disk(monkeypatch)
+    slot._worker = make_worker()
+    assert slot._take_one() is False
+    run.refresh_from_db()
+    assert (run.status, slot.state, slot.why) == ("queued", "blocked", "its disk has only 15 MB left")
 
 
 def test_a_cancelled_run_ends_with_every_process_gone(execute):
