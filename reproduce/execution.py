@@ -27,7 +27,7 @@ from reproduce.lifecycle import CANCEL, FENCED_OFF, GO_ON, Lease
 from reproduce.models import Run
 from reproduce.recipes import bundle, spec
 
-HEARTBEAT_S = 1
+HEARTBEAT_S, FIRST_S = 1, 0.1
 GPU_MEMORY_BACK_S = 4  # with the ending of the child, within the five seconds that a cancel may take
 # A database that restarts is waited for, but never past the lease: by then the run may be somebody else's.
 PATIENCE_S = max(1, lifecycle.LEASE.seconds - 5)
@@ -109,7 +109,7 @@ def supervise(child: Child, run: Run, lease: Lease, stopping: threading.Event) -
     memory_limit = settings.RUN_MEMORY_GB * 10**9 or 0.8 * psutil.virtual_memory().total
     silent_since = give_up = None
     while True:
-        ended = child.wait(HEARTBEAT_S)
+        ended = child.wait(min(HEARTBEAT_S, max(FIRST_S, child.seconds / 2)))  # the first news come at once
         answer, silent_since = report(child, lease, silent_since)
         if answer != GO_ON:
             return answer
