@@ -22,9 +22,9 @@ from django.core.management import call_command  # noqa: E402
 from config import embedded  # noqa: E402
 
 
-def begin():
-    """Start PostgreSQL, make the tables, and see to it that all of it goes away."""
-    embedded.start(VAR, engines=("postgres",))
+def begin(engines=("postgres",)):
+    """Start the engines, make the tables, and see to it that all of it goes away."""
+    embedded.start(VAR, engines)
     atexit.register(shutil.rmtree, VAR, ignore_errors=True)
     atexit.register(embedded.stop, VAR)
     django.setup()
