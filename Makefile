@@ -15,7 +15,7 @@ KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 INSTALLED := $(VENV)/installed-$(KEY)-$(or $(subst $(COMMA),-,$(EXTRAS)),plain)
 DEVELOPED := $(VENV)/installed-$(KEY)-worker-dev
 
-.PHONY: up down test lint bench recipes-smoke
+.PHONY: up down test lint bench chaos recipes-smoke
 
 up: $(INSTALLED)
 	@exec "$(PY)" -m config.up
@@ -40,7 +40,13 @@ lint: $(DEVELOPED)
 	"$(PY)" -m config.embedded start >/dev/null && "$(PY)" manage.py makemigrations --check --dry-run
 
 bench: $(DEVELOPED)
-	@set -e; for script in $(filter-out %/throwaway.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; "$(PY)" "$$script"; done
+	@set -e; for script in $(filter-out %/throwaway.py %/idlers.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; "$(PY)" "$$script"; done
+
+# Everything is killed at random, on each broker: `make test` has a short form. CHAOS=--allow-missing skips a broker
+# that is not installed (Debian: redis-server, rabbitmq-server).
+chaos: $(DEVELOPED)
+	@failed=0; for broker in valkey redis rabbitmq; do "$(PY)" -m tests.chaos --broker $$broker $(CHAOS) || failed=1; \
+	done; exit $$failed
 
 # Every recipe in its small preset, as a worker would run it.
 recipes-smoke: $(DEVELOPED)

@@ -1,4 +1,4 @@
-"""How long a worker's statements take, with an empty and a full queue; the baseline is a bare round trip."""
+"""How long a worker's statements take, by how many runs wait and whose; the baseline is a bare round trip."""
 
 import throwaway
 from throwaway import report, timed
@@ -14,16 +14,52 @@ from reproduce import lifecycle  # noqa: E402
 from reproduce.models import Run, Worker  # noqa: E402
 
 REPEATS = 200
+MANY = 10_000
+
+paper = Paper.objects.create(key="none", title="None", title_key="none", year=2024)
+users = User.objects.bulk_create(User(username=f"user{number}") for number in range(2000))
+worker = Worker.objects.create(name="bench", host="bench", pid=1, started=Now(), seen=Now())
 
 
-def fill(paper, users, count):
-    Run.objects.bulk_create(
+def waiting(askers):
+    """One waiting run for each of the askers, in that order."""
+    first = Run.objects.count()
+    made = (
         Run(
             recipe="none", recipe_version=1, recipe_digest="", paper=paper, preset="smoke", device="cpu",
-            time_limit=1, fingerprint=f"{count}-{number}", requested_by=users[number % len(users)],
+            time_limit=1, fingerprint=str(first + number), requested_by=asker,
         )
-        for number in range(count)
+        for number, asker in enumerate(askers)
     )  # fmt: skip
+    Run.objects.bulk_create(made, batch_size=1000)
+
+
+def spread(count, among):
+    waiting(among[number % len(among)] for number in range(count))
+
+
+def all_busy():
+    """20 people who all have something running, so that nobody is a newcomer."""
+    spread(20, users[:20])
+    take(20)
+    spread(MANY, users[:20])
+
+
+def one_first():
+    """All of one person who has a run in flight, and last of all those whose turn it is."""
+    spread(1, users[:1])
+    take(1)
+    spread(MANY, users[:1])
+    spread(REPEATS, users[1:])
+
+
+CASES = {
+    "200 runs of 20 people wait": lambda: spread(REPEATS, users[:20]),
+    "10,000 of 20 people": lambda: spread(MANY, users[:20]),
+    "10,000 of 2,000 people": lambda: spread(MANY, users),
+    "10,000 of 20 people who all have one running": all_busy,
+    "10,000 of one who has one running, then others": one_first,
+}
 
 
 def bare():
@@ -32,26 +68,24 @@ def bare():
         cursor.fetchone()
 
 
-paper = Paper.objects.create(key="none", title="None", title_key="none", year=2024)
-users = User.objects.bulk_create(User(username=f"user{number}") for number in range(20))
-worker = Worker.objects.create(name="bench", host="bench", pid=1, started=Now(), seen=Now())
+def take(count):
+    return [lifecycle.claim(worker, "cpu", slot=next(slots))[1] for _ in range(count)]
 
 
-def measure():
-    leases = []
-    report("bare round trip (baseline)", [timed(bare) for _ in range(REPEATS)])
-    report(
-        "claim", [timed(lambda: leases.append(lifecycle.claim(worker, "cpu", 1)[1])) for _ in range(REPEATS)]
-    )
-    report("heartbeat", [timed(lambda: lifecycle.heartbeat(leases[0], progress=0.5)) for _ in range(REPEATS)])
-    report("sweep that finds nothing", [timed(lifecycle.sweep) for _ in range(REPEATS)])
-    for lease in leases:
-        lifecycle.finish(lease, who="bench", why="bench")
-
-
-for waiting in (REPEATS, 20_000):
-    fill(paper, users, waiting)
+def measure(name, fill):
+    global slots
+    slots = iter(range(MANY))
+    Run.objects.all().delete()
+    fill()
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-    print(f"{Run.objects.filter(status='queued').count()} runs waiting, {len(users)} users")
-    measure()
+        cursor.execute("VACUUM ANALYZE reproduce_run")
+    leases = []
+    report(f"claim: {name}", [timed(lambda: leases.extend(take(1))) for _ in range(REPEATS)])
+    return leases
+
+
+report("a bare round trip (baseline)", [timed(bare) for _ in range(REPEATS)])
+for case in CASES.items():
+    leases = measure(*case)
+report("heartbeat", [timed(lambda: lifecycle.heartbeat(leases[0], progress=0.5)) for _ in range(REPEATS)])
+report("sweep that finds nothing", [timed(lifecycle.sweep) for _ in range(REPEATS)])

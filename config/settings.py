@@ -242,8 +242,13 @@ SPECTACULAR_SETTINGS = {
 
 # The pool. A message is only a doorbell, so nothing of Celery's own is kept: no results, no retries.
 CELERY_BROKER_URL = os.environ.get("BROKER_URL") or embedded.broker_url(VAR)
+# RabbitMQ keeps quorum queues, the kind that it will go on to have, and says of each message that it has it.
+RABBITMQ = CELERY_BROKER_URL.startswith(("amqp", "pyamqp"))
+CELERY_TASK_DEFAULT_QUEUE_TYPE = CELERY_TASK_CREATE_MISSING_QUEUE_TYPE = "quorum" if RABBITMQ else "classic"
 # A broker that hangs must not hold up whoever asks for a run.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 3, "socket_connect_timeout": 3}
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"confirm_publish": True} if RABBITMQ else {"socket_timeout": 3, "socket_connect_timeout": 3}
+)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_IGNORE_RESULT = True
@@ -267,6 +272,7 @@ RUN_DIR = VAR / "runs"
 # What no recipe may see: keys and data of the site, and its engines' sockets, which no network fence stops.
 HIDDEN_FROM_RUNS = [VAR, embedded.socket_dir(VAR), BASE_DIR / ".env"]
 HIDDEN_FROM_RUNS += map(Path, env_list("HIDDEN_FROM_RUNS"))
+LEASE_S = int(os.environ.get("LEASE_S", 30))  # a worker not heard of for so long has lost its run
 RUN_MEMORY_GB = float(os.environ.get("RUN_MEMORY_GB", 0))  # 0: four fifths of the machine's memory
 STOP_GRACE_S = float(os.environ.get("STOP_GRACE_S", 5))  # a stopping worker's runs may end within this
 GPU_SECONDS_PER_DAY = int(os.environ.get("GPU_SECONDS_PER_DAY", 3600))  # a user's quota

@@ -18,17 +18,17 @@ from django.db import InterfaceError, OperationalError, close_old_connections, t
 from reproduce import lifecycle
 from reproduce.bundles import columns, misfit, pack
 from reproduce.evidence import store_measurements
-from reproduce.failures import PLATFORM, Failure, excess, failure_of, memory_limit
+from reproduce.failures import DISK_FULL, PLATFORM, Failure, excess, failure_of, memory_limit
 from reproduce.gpus import GpuMemory
 from reproduce.harness import Child
 from reproduce.lifecycle import CANCEL, FENCED_OFF, GO_ON, Lease
 from reproduce.models import Run
 from reproduce.recipes import bundle, spec
 
-HEARTBEAT_S = 1
+HEARTBEAT_S, FIRST_S = 1, 0.1
 GPU_MEMORY_BACK_S = 4  # with the ending of the child, within the five seconds that a cancel may take
 # A database that restarts is waited for, but never past the lease: by then the run may be somebody else's.
-PATIENCE_S = lifecycle.LEASE.seconds - 5
+PATIENCE_S = max(1, lifecycle.LEASE.seconds - 5)
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,13 @@ def clear_leftovers() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def disk_fault() -> str:
+    """Why no run may begin here, as a phrase; empty when a report of any size has room."""
+    settings.RUN_DIR.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.RUN_DIR).free
+    return f"its disk has only {free // 2**20} MB left" if free < bundle.SIZE_LIMIT else ""
+
+
 def command(run: Run, folder: Path) -> list[str]:
     """The command line of a run: what its worker executes."""
     asked = ["--preset", run.preset, "--params", json.dumps(run.parameters)]
@@ -99,7 +106,7 @@ def supervise(child: Child, run: Run, lease: Lease, stopping: threading.Event) -
     """Heartbeat until the child ends or must: "ended", "cancel", "fenced off", "stopping" or a Failure."""
     silent_since = give_up = None
     while True:
-        ended = child.wait(HEARTBEAT_S)
+        ended = child.wait(min(HEARTBEAT_S, max(FIRST_S, child.seconds / 2)))  # the first news come at once
         answer, silent_since = report(child, lease, silent_since)
         if answer != GO_ON:
             return answer
@@ -183,6 +190,8 @@ def conclude(child: Child, run: Run, lease: Lease, worker: str, folder: Path, us
             report = read_report(run, path)
         except (bundle.BundleError, spec.RecipeError) as error:
             failure = Failure("bad_report", f"The recipe ended well, but its report cannot be used: {error}")
+    if failure is not None and disk_fault():
+        failure = Failure("platform", DISK_FULL)
     if failure is not None:
         readable = is_own_file(path) and path.stat().st_size <= bundle.SIZE_LIMIT
         kept = pack(path.read_bytes()) if readable else {}

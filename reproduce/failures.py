@@ -13,6 +13,7 @@ from reproduce.usage import FILES_COUNTED
 PROCESSES = 512
 DISK_BYTES = 8 * 10**9
 PLATFORM = "The worker failed while it ran this; it costs you nothing. Ask again, or tell the operators."
+DISK_FULL = "The worker's disk was full; it costs you nothing. Ask again, or tell the operators."
 TOO_MUCH_MEMORY = (
     "It used more than the {gb:.0f} GB of memory that a run may have; ask for a smaller problem."
 )

@@ -72,7 +72,7 @@ class Slot(threading.Thread):
         try:
             close_old_connections()
             with self._held_gpus() as free:
-                if not free or not (claimed := self._claim()):
+                if not free or self._lacks_room() or not (claimed := self._claim()):
                     return False
                 self._execute(*claimed)
         except (DatabaseError, InterfaceError) as error:  # it restarts: look again in a moment
@@ -86,6 +86,12 @@ class Slot(threading.Thread):
             if self.state == "busy":
                 self.state = "idle"
         return True
+
+    def _lacks_room(self) -> bool:
+        """A full disk would fail one run after the other: leave them to other workers until it has room."""
+        if why := execution.disk_fault():
+            self.state, self.why = "blocked", why
+        return bool(why)
 
     def _claim(self) -> tuple[Run, Lease] | None:
         name = self.gpus[0]["name"] if self.gpus else ""

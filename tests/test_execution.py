@@ -1,6 +1,7 @@
 """How an attempt ends: each class of failure, cancel, time limit, a stopping worker. The children are toys."""
 
 import json
+import shutil
 import sys
 import threading
 
@@ -11,6 +12,7 @@ from config import embedded
 from reproduce import execution, failures, journal, lifecycle
 from reproduce.harness import strangers
 from reproduce.recipes import bundle, spec
+from reproduce.slots import Slot
 from reproduce.usage import oom_kills
 from tests.making_runs import make_run, make_worker
 from tests.test_evidence import report
@@ -120,6 +122,26 @@ def test_a_report_that_links_to_another_file_is_neither_read_nor_kept(execute, s
     run = execute("point", settings.VAR / "secret-key")
     assert (run.status, run.failure, run.bundle) == ("failed", "bad_report", None)
     assert run.message.endswith("its report cannot be used: It is no ordinary file.")
+
+
+def full_disk(monkeypatch):
+    usage = shutil.disk_usage("/")._replace(free=bundle.SIZE_LIMIT - 1)
+    monkeypatch.setattr(execution.shutil, "disk_usage", lambda folder: usage)
+
+
+def test_a_run_that_met_a_full_disk_is_the_platforms_failure(execute, monkeypatch):
+    run = execute("crash", before=lambda run: full_disk(monkeypatch))
+    assert ended(run) == ("failed", "platform", failures.DISK_FULL)
+
+
+def test_a_slot_takes_no_run_while_the_disk_is_full(settings, tmp_path, monkeypatch):
+    settings.RUN_DIR = tmp_path
+    slot, run = Slot(0), make_run()
+    full_disk(monkeypatch)
+    slot._worker = make_worker()
+    assert slot._take_one() is False
+    run.refresh_from_db()
+    assert (run.status, slot.state, slot.why) == ("queued", "blocked", "its disk has only 15 MB left")
 
 
 def test_a_cancelled_run_ends_with_every_process_gone(execute):

@@ -9,9 +9,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from reproduce import journal, lifecycle, pool, waiting
-from reproduce.lifecycle import CANCEL, FENCED_OFF, GO_ON, LEASE, MAX_LOST
+from reproduce.lifecycle import CANCEL, FENCED_OFF, GO_ON, LEASE, MAX_LOST, NEAR
 from reproduce.models import Run
 from reproduce.models.runs import HEAD_START_S
+from tests.making import make_paper
 from tests.making_runs import CPU_SLOT, make_run, make_worker
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +64,14 @@ def test_the_fairest_run_goes_first(ben, cy):
     cys = make_run(requested_by=cy)
     urgent = make_run(requested_by=ben, priority=5)
     assert [claim()[0].pk for _ in range(5)] == [urgent.pk, cys.pk, bens[0].pk, bens[1].pk, bens[2].pk]
+
+
+def test_whose_turn_it_is_goes_first_however_many_of_another_wait_before(ben, cy):
+    paper = make_paper()
+    bens = [make_run(requested_by=ben, paper=paper) for _ in range(NEAR + 5)]
+    cys = [make_run(requested_by=cy, paper=paper, labels=labels) for labels in (["nowhere"], [])]
+    taken = [claim()[0].pk for _ in range(3)]
+    assert taken == [bens[0].pk, cys[1].pk, bens[1].pk]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -160,7 +160,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='run',
-            index=models.Index(django.db.models.functions.comparison.Coalesce('requested_by', 0), models.F('device'), models.F('turn'), models.F('id'), condition=models.Q(('status', 'queued')), name='run_waiting_of'),
+            index=models.Index(models.F('device'), django.db.models.functions.comparison.Coalesce('requested_by', 0), models.F('turn'), models.F('id'), condition=models.Q(('status', 'queued')), name='run_waiting_of'),
         ),
         migrations.AddIndex(
             model_name='run',

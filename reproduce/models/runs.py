@@ -97,8 +97,8 @@ class Run(models.Model):
         indexes = [
             models.Index("device", "turn", "id", condition=Q(status="queued"), name="run_waiting"),
             models.Index(
-                Coalesce("requested_by", 0),
                 "device",
+                Coalesce("requested_by", 0),
                 "turn",
                 "id",
                 condition=Q(status="queued"),
