@@ -180,11 +180,5 @@ MODES = {
 }  # fmt: skip
 
 
-def events_of(arguments):
-    """Where the harness listens: a descriptor that it handed over, or a FIFO."""
-    option, value = arguments
-    return Events(int(value) if option == "--events-fd" else os.open(value, os.O_WRONLY))
-
-
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1]), events_of(sys.argv[2:])))
+    sys.exit(main(json.loads(sys.argv[1]), Events(Path(sys.argv[3]))))
