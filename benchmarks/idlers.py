@@ -1,6 +1,6 @@
 """What the benchmark of the pool starts: a worker whose runs do nothing, and Celery whose tasks do nothing.
 
-python idlers.py worker SLOTS | python idlers.py celery THREADS TASKS FILE
+python idlers.py worker MODE | python idlers.py celery THREADS TASKS FILE
 """
 
 import itertools
@@ -31,9 +31,10 @@ def nothing():
         Path(sys.argv[4]).touch()
 
 
-def worker(slots):
-    execution.command = lambda run, folder: toys.command(run, folder, "noop")
-    call_command("worker", "--no-gpu", "--cpu-slots", slots)
+def worker(mode):
+    """Of two slots, whose toys end at once ("noop") or go on for a while ("slow")."""
+    execution.command = lambda run, folder: toys.command(run, folder, mode)
+    call_command("worker", "--no-gpu", "--cpu-slots", "2")
 
 
 def celery(threads, *_):

@@ -33,7 +33,9 @@ HOST, PORT = "127.0.0.1", str(free_port())
 IDLERS = [sys.executable, str(CHECKOUT / "benchmarks" / "idlers.py")]
 PEOPLE = 8  # the form takes 30 runs an hour of each
 CSRF = "x" * 32
-NOTHING_YET = ("", "starting")
+SAID_SOMETHING = """
+SELECT step NOT IN ('', 'starting') OR finished IS NOT NULL FROM reproduce_run WHERE id = %s
+"""
 SETTLE_S = 10
 
 
@@ -83,37 +85,29 @@ class Person:
         return int(answer.getheader("Location").rpartition("/")[2])
 
 
-def clicks(people, count, after):
-    """Click, wait for the first progress that is stored, then `after(run)`; [(clicked, run, seen)]."""
+def clicks(people, count):
+    """Click, wait for the first progress that is stored, cancel; [(clicked, run, seen)]."""
     found = []
     with psycopg.connect(embedded.database_url(VAR), autocommit=True) as news:
         news.execute(f"LISTEN {lifecycle.NEWS_CHANNEL}")
         for number in range(count):
             clicked = time.time()
             pk = people[number % len(people)].click(question("quick", number))
-            while step_of(news, pk) in NOTHING_YET:
+            while not news.execute(SAID_SOMETHING, [pk]).fetchone()[0]:
                 list(news.notifies(timeout=5, stop_after=1))
             found.append((clicked, Run.objects.get(pk=pk), time.time()))
-            after(found[-1][1])
+            lifecycle.request_cancel(found[-1][1], who="benchmark")
             wait_until(nobody_waits)
     return found
 
 
-def step_of(connection, pk):
-    return connection.execute("SELECT step FROM reproduce_run WHERE id = %s", [pk]).fetchone()[0]
-
-
-def from_click(people, count, what, after=lambda run: None):
-    found = clicks(people, count, after)
+def from_click(people, count, what):
+    found = clicks(people, count)
     report(f"click to claimed, {what}", [run.started.timestamp() - clicked for clicked, run, _ in found])
     pages = ledger.read(settings.RUN_DIR)
     if begun := [pages[run.pk][1][0].at - clicked for clicked, run, _ in found if run.pk in pages]:
         report(f"click to the child's own code, {what}", begun)
     report(f"click to its first progress stored, {what}", [seen - clicked for clicked, _, seen in found])
-
-
-def cancel(run):
-    lifecycle.request_cancel(run, who="benchmark")
 
 
 def queue(people, count):
@@ -179,9 +173,10 @@ def seen_by_people(people, given):
             idle = {name: [psutil.Process(one.process.pid)] for name, one in ours.items()}
             idle |= {engine: embedded.processes(VAR, engine) for engine in embedded.ENGINES}
             idle_cpu(idle, given.idle)
-            from_click(people, given.clicks, "torch imported", cancel)
-        with worker(*IDLERS, "worker", 2):
+            from_click(people, given.clicks, "torch imported")
+        with worker(*IDLERS, "worker", "slow"):
             from_click(people, given.clicks, "toy")
+        with worker(*IDLERS, "worker", "noop"):
             queue(people, given.runs)
             rate("no-op runs of one worker, 2 slots", given.runs, lambda: doorbell.ring("cpu"), nobody_waits)
 

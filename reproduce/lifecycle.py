@@ -62,8 +62,9 @@ WITH RECURSIVE worker AS MATERIALIZED (
         ORDER BY run.turn, run.id LIMIT 1
     ) AS first
 ), fairest AS MATERIALIZED (
-    SELECT run.id FROM (SELECT * FROM newcomer UNION ALL SELECT * FROM first) AS next
-    JOIN reproduce_run AS run USING (id) WHERE run.status = 'queued'
+    SELECT run.id FROM (
+        SELECT * FROM newcomer UNION ALL SELECT * FROM first ORDER BY runs, turn, id LIMIT 10
+    ) AS next JOIN reproduce_run AS run USING (id) WHERE run.status = 'queued'
     ORDER BY next.runs, next.turn, next.id LIMIT 1 FOR UPDATE OF run SKIP LOCKED
 )
 UPDATE reproduce_run AS run
