@@ -11,6 +11,7 @@ from explorer.throttle import limited
 from explorer.trends import trends
 from reproduce import catalogue, demand, pool, pooling
 from reproduce.models import Run
+from reproduce.operators import is_operator
 from reproduce.recipes.spec import PRESETS
 
 
@@ -85,11 +86,15 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
         "served": pool.can_serve(**catalogue.needs(recipe, preset)),
         "labels": pool.labels(),
         "chosen": request.POST.get("labels", ""),
-        "quota": demand.quota(request.user) if request.user.is_authenticated else None,
+        "quota": None if is_operator(request.user) else _quota(request.user),
         "runs": runs.exclude(origin=Run.Origin.CONTRIBUTED)[:10],
         "contributed": runs.filter(origin=Run.Origin.CONTRIBUTED)[:10],
     }
     return render(request, "recipes/page.html", context, status=status)
+
+
+def _quota(user):
+    return demand.quota(user) if user.is_authenticated else None
 
 
 def _fields(recipe, preset, typed, errors):

@@ -52,6 +52,7 @@ def finished_run(report: dict[str, Any], recipe: Recipe, paper: Paper, **fields:
         status="done",
         progress=1,
         attempt=1,
+        queued=parse_datetime(report["started"]),
         started=parse_datetime(report["started"]),
         finished=parse_datetime(report["finished"]),
         **columns(report),
