@@ -30,6 +30,7 @@ def site_rows(run):
         "queue": run.get_device_display(),
         "GPUs asked for": run.gpus if run.device == "cuda" else 0,
         "labels asked for": run.labels,
+        "priority": run.priority,
         "worker": run.worker.name if run.worker else None,
         "slot": run.slot,
         "device": run.device_name,

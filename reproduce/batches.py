@@ -24,6 +24,7 @@ KINDS = {
     "technique": "the recipes of one technique's papers",
     "changed": "what was last measured with another torch than the workers have now",
 }
+BEHIND = -6  # a run of a batch stands an hour behind one that somebody waits for: see HEAD_START_S
 CANCELLED_FIRST = "The batch was cancelled before this was asked for."
 
 
@@ -128,7 +129,7 @@ def _add(batch: Batch, slug: str, asked: dict[str, object]) -> bool:
         try:
             if now.cancelled:
                 raise Refused({"": CANCELLED_FIRST})
-            run, new = demand.request_run(slug, **asked)
+            run, new = demand.request_run(slug, **asked, priority=BEHIND)
         except Refused as refused:
             left_out = [*now.left_out, {"recipe": slug, "why": str(refused)}]
             Batch.objects.filter(pk=batch.pk).update(left_out=left_out)

@@ -61,12 +61,14 @@ def request_run(
     who: AbstractUser,
     fresh: bool = False,
     labels: Sequence[str] = (),
+    priority: int = 0,
     ring: bool = True,
 ) -> tuple[Run, bool]:
     """Queue a run of a recipe, or join the same question's run in flight or its result.
 
     `typed` holds parameters as people type them; only a worker that has all `labels` takes it. Who asks for
-    many rings once for all of them instead. Returns the run and whether it is newly queued. Raises Refused.
+    many gives them less `priority`, and rings once for all. Returns the run and whether it is newly queued.
+    Raises Refused.
     """
     recipe, parameters = _check(slug, preset, typed)
     wanted = _wanted(recipe, preset, parameters, _check_labels(labels))
@@ -79,7 +81,7 @@ def request_run(
         _refuse_beyond_quota(who, preset)
         beside = fresh or same.filter(status="running").exists()  # one that is being cancelled answers nobody
         repeat = (same.aggregate(last=Max("repeat"))["last"] or 0) + 1 if beside else 0
-        run = Run(**wanted, repeat=repeat, requested_by=who)
+        run = Run(**wanted, repeat=repeat, requested_by=who, priority=priority)
         try:
             with transaction.atomic():
                 run.save()

@@ -75,6 +75,13 @@ def test_afresh_it_measures_again_what_has_a_result(papers, ben):
     assert [run.repeat for run in again.runs.all()] == [1, 1]
 
 
+def test_what_somebody_waits_for_goes_before_their_batch(papers, ben):
+    batch = ask(ben)
+    single = demand.request_run(FLASH, preset="smoke", typed={"batch": 1}, who=ben)[0]
+    taken = [lifecycle.claim(make_worker(), "cpu")[0] for _ in range(3)]
+    assert [run.pk for run in taken] == [single.pk, *batch.runs.order_by("pk").values_list("pk", flat=True)]
+
+
 def test_what_cannot_be_asked_for_is_left_out_with_its_reason_and_stops_nothing(ben, monkeypatch):
     make_paper(identifiers=[("arxiv", "2106.09685")])
     broken = {"a-broken-one": ["a-broken-one/recipe.toml: title is missing"]}
