@@ -242,13 +242,11 @@ SPECTACULAR_SETTINGS = {
 
 # The pool. A message is only a doorbell, so nothing of Celery's own is kept: no results, no retries.
 CELERY_BROKER_URL = os.environ.get("BROKER_URL") or embedded.broker_url(VAR)
-# RabbitMQ keeps quorum queues, the kind that it will go on to have, and says of each message that it has it.
+# On RabbitMQ, quorum queues. It is not asked to confirm: a doorbell may be lost, and waiting has no limit.
 RABBITMQ = CELERY_BROKER_URL.startswith(("amqp", "pyamqp"))
 CELERY_TASK_DEFAULT_QUEUE_TYPE = CELERY_TASK_CREATE_MISSING_QUEUE_TYPE = "quorum" if RABBITMQ else "classic"
 # A broker that hangs must not hold up whoever asks for a run.
-CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"confirm_publish": True} if RABBITMQ else {"socket_timeout": 3, "socket_connect_timeout": 3}
-)
+CELERY_BROKER_TRANSPORT_OPTIONS = {} if RABBITMQ else {"socket_timeout": 3, "socket_connect_timeout": 3}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_IGNORE_RESULT = True

@@ -24,7 +24,7 @@ class Askers(threading.Thread):
     """Asks the drawn modes one after the other, as many people. `unheard` are the questions nobody answered."""
 
     def __init__(self, stack, modes):
-        super().__init__(name="askers")
+        super().__init__(name="askers", daemon=True)
         self.stack, self.modes, self.asked, self.unheard = stack, modes, [], []
         count = len(modes) // RUNS_EACH + 3
         self.people = [User.objects.create_user(f"person{number}") for number in range(count)]

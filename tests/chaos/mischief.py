@@ -19,10 +19,10 @@ from tests.chaos import disk
 from tests.chaos.asking import persistently, post
 
 DISK_FULL_S = 3
-PAUSED_S = 3
+PAUSED_S = HANG_S = 3
 WEIGHTS = {
     "recipe": 4, "guard": 3, "worker": 1.5, "beat": 1, "broker": 1, "postgres": 1, "backend": 0.5, "web": 1,
-    "cancel": 5, "pause": 1, "drain": 0.5, "ring": 2, "disk": 1, "freeze": 0.3,
+    "cancel": 5, "pause": 1, "drain": 0.5, "ring": 2, "disk": 1, "hang": 0.5, "freeze": 0.3,
 }  # fmt: skip
 GUARD, TOY = "guard.py", "tests.chaos.toy"
 KILLS = ("recipe", "guard", "worker", "beat", "broker", "postgres", "backend", "web")
@@ -32,7 +32,7 @@ class Mischief(threading.Thread):
     """Does one deed after the other, `pause_s` apart: those given, or at random until told to stop."""
 
     def __init__(self, stack, broker, random, token, pause_s, deeds, may_fill):
-        super().__init__(name="mischief")
+        super().__init__(name="mischief", daemon=True)
         self.stack, self.broker, self.random, self.token = stack, broker, random, token
         self.pause_s, self.deeds, self.may_fill = pause_s, deeds, may_fill
         self.site, self.runs = settings.SITE_NAME, settings.RUN_DIR
@@ -148,6 +148,15 @@ class Mischief(threading.Thread):
         ballast.unlink()
         self.full.append((began, time.time()))
         return True
+
+    def do_hang(self):
+        """A broker that takes messages and does nothing."""
+        found = self._named(self.broker.process)
+        for process in found:
+            process.suspend()
+            self.enough.wait(HANG_S)
+            process.resume()
+        return bool(found)
 
     def do_freeze(self):
         """A worker that stands still until its leases are over, and then goes on as if nothing had been."""

@@ -28,7 +28,7 @@ class Watcher(threading.Thread):
     """How long each run was forsaken, at the most. While the database is away, time goes on."""
 
     def __init__(self, var):
-        super().__init__(name="watcher")
+        super().__init__(name="watcher", daemon=True)
         self.url, self.enough = embedded.database_url(var), threading.Event()
         self.since, self.longest = {}, {}
 
