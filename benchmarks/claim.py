@@ -1,5 +1,7 @@
 """How long a worker's statements take, by how many runs wait and whose; the baseline is a bare round trip."""
 
+import time
+
 import throwaway
 from throwaway import report, timed
 
@@ -79,7 +81,23 @@ def measure(name, fill):
     fill()
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE reproduce_run")
-    report(f"claim: {name}", [timed_claim() for _ in range(REPEATS)])
+    alone = []
+    with connection.execute_wrapper(timing_of_claims(alone)):
+        report(f"claim: {name}", [timed_claim() for _ in range(REPEATS)])
+    report("  its one statement alone", alone)
+
+
+def timing_of_claims(seconds):
+    """Times the statement that chooses a run, apart from the event, the commit and Django."""
+
+    def execute_timed(execute, sql, params, many, context):
+        began = time.perf_counter()
+        result = execute(sql, params, many, context)
+        if sql == lifecycle.CLAIM:
+            seconds.append(time.perf_counter() - began)
+        return result
+
+    return execute_timed
 
 
 def timed_claim():

@@ -46,4 +46,4 @@ def report(name, seconds):
     """One line: median and 95th percentile of many calls, in milliseconds."""
     ranked = sorted(seconds)
     middle, p95 = statistics.median(ranked), ranked[min(len(ranked) - 1, int(0.95 * len(ranked)))]
-    print(f"{name:45} p50 {1e3 * middle:8.2f} ms   p95 {1e3 * p95:8.2f} ms   n = {len(ranked)}")
+    print(f"{name:55} p50 {1e3 * middle:8.2f} ms   p95 {1e3 * p95:8.2f} ms   n = {len(ranked)}")

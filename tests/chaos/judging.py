@@ -100,7 +100,7 @@ def possible_ends(run, mode, evidence):
     """How the run may have ended, all things considered that were done to its last attempt."""
     ends, last = {MODES[mode][0]}, (run.pk, run.attempt)
     ends |= {CANCELLED} if run.pk in evidence.cancels else set()
-    ends |= {OUT_OF_MEMORY} if ("recipe", last) in evidence.hit else set()
+    ends |= {PLATFORM, OUT_OF_MEMORY} if ("recipe", last) in evidence.hit else set()
     ends |= {PLATFORM} if ("guard", last) in evidence.hit else set()
     ends |= {WORKER_LOST} if run.lost == 3 else set()
     if run.started and any(
