@@ -123,20 +123,16 @@ def supervise(child: Child, run: Run, lease: Lease, stopping: threading.Event) -
 def report(child: Child, lease: Lease, silent_since: float | None) -> tuple[str, float | None]:
     """One heartbeat. While the database is away, keep what was said and go on until the lease nearly ends."""
     news = child.news()
+    said = {"log": "".join(news.log), "log_at": child.logged, "trace": news.trace}
     try:
         close_old_connections()
-        answer = lifecycle.heartbeat(
-            lease,
-            progress=news.progress,
-            step=news.step,
-            log="".join(news.log),
-            trace=getattr(news, "trace", ()),
-        )
+        answer = lifecycle.heartbeat(lease, progress=news.progress, step=news.step, **said)
     except (OperationalError, InterfaceError):
         child.unread(news)
         silent_since = silent_since or child.seconds
         logger.warning("run %s: no heartbeat, the database does not answer", lease.run_id)
         return (FENCED_OFF if child.seconds - silent_since > PATIENCE_S else GO_ON), silent_since
+    child.logged += len(said["log"].encode())
     return answer, None
 
 

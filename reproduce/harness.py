@@ -100,6 +100,7 @@ class Child:
             os.close(lifeline)
             os.close(events_in)
         self.run_name = run_name
+        self.logged = 0  # bytes of its log that are known to be stored
         self.started = time.monotonic()
         readers = [(self._read_events, os.fdopen(events, "rb")), (self._read_output, self.process.stdout)]
         self._readers = [threading.Thread(target=read, args=[pipe], daemon=True) for read, pipe in readers]

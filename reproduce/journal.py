@@ -11,15 +11,38 @@ from django.db.models import Max
 from reproduce.models import LogChunk, Run, TraceChunk
 
 
-def append(run_id: int, attempt: int, log: str, trace: list[dict[str, Any]]) -> bool:
-    """Keep what an attempt said since its last heartbeat. Returns whether it said anything."""
-    if log:
-        last = LogChunk.objects.filter(run_id=run_id, attempt=attempt).order_by("-offset").first()
-        offset = last.offset + len(last.text.encode()) if last else 0
-        LogChunk.objects.create(run_id=run_id, attempt=attempt, offset=offset, text=log)
-    if trace:
-        TraceChunk.objects.create(run_id=run_id, attempt=attempt, points=trace)
-    return bool(log or trace)
+def append(run_id: int, attempt: int, log: str, log_at: int | None, trace: list[dict[str, Any]]) -> bool:
+    """Keep what an attempt said since its last heartbeat, once. Returns whether there was anything new.
+
+    `log` begins at byte `log_at` of the attempt's log; without it, at the end of what is there.
+    """
+    return _append_log(run_id, attempt, log, log_at) | _append_trace(run_id, attempt, trace)
+
+
+def _append_log(run_id: int, attempt: int, log: str, log_at: int | None) -> bool:
+    if not log:
+        return False
+    last = LogChunk.objects.filter(run_id=run_id, attempt=attempt).order_by("-offset").first()
+    end = last.offset + len(last.text.encode()) if last else 0
+    there = 0 if log_at is None else max(0, end - log_at)
+    text = log.encode()[there:].decode()
+    if text:
+        LogChunk.objects.create(run_id=run_id, attempt=attempt, offset=end, text=text)
+    return bool(text)
+
+
+def _append_trace(run_id: int, attempt: int, trace: list[dict[str, Any]]) -> bool:
+    if not trace:
+        return False
+    last = TraceChunk.objects.filter(run_id=run_id, attempt=attempt).last()
+    new = [point for point in trace if last is None or _order(point) > _order(last.points[-1])]
+    if new:
+        TraceChunk.objects.create(run_id=run_id, attempt=attempt, points=new)
+    return bool(new)
+
+
+def _order(point: dict[str, Any]) -> tuple[float, int]:
+    return point["t"], point["gpu"]
 
 
 def log_after(run: Run, offset: int = 0, attempt: int | None = None) -> tuple[str, int]:

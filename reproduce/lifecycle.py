@@ -66,14 +66,19 @@ WITH RECURSIVE worker AS MATERIALIZED (
         SELECT * FROM newcomer UNION ALL SELECT * FROM first ORDER BY runs, turn, id LIMIT 10
     ) AS next JOIN reproduce_run AS run USING (id) WHERE run.status = 'queued'
     ORDER BY next.runs, next.turn, next.id LIMIT 1 FOR UPDATE OF run SKIP LOCKED
+), claimed AS (
+    UPDATE reproduce_run AS run
+    SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s, slot = %(slot)s,
+        device_name = %(device_name)s, lease_token = %(token)s,
+        lease_until = statement_timestamp() + %(lease)s, started = statement_timestamp(),
+        progress = 0, step = 'starting'
+    FROM fairest WHERE run.id = fairest.id
+    RETURNING run.id, run.attempt
+), recorded AS (
+    INSERT INTO reproduce_runevent (run_id, at, attempt, status, who, why)
+    SELECT id, statement_timestamp(), attempt, 'running', %(who)s, %(why)s FROM claimed
 )
-UPDATE reproduce_run AS run
-SET status = 'running', attempt = attempt + 1, worker_id = %(worker)s, slot = %(slot)s,
-    device_name = %(device_name)s, lease_token = %(token)s,
-    lease_until = statement_timestamp() + %(lease)s, started = statement_timestamp(),
-    progress = 0, step = 'starting'
-FROM fairest WHERE run.id = fairest.id
-RETURNING run.id
+SELECT id, pg_notify(%(channel)s, id::text) FROM claimed
 """
 
 # Each step of a claim wants the first row of an index. The planner, which cannot know how few runs ask for
@@ -125,14 +130,17 @@ def claim(
         "device_name": device_name,
         "token": token,
         "lease": LEASE,
+        "who": worker.name,
+        "why": f"claimed by {worker.name}",
+        "channel": NEWS_CHANNEL,
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(ALONE, [CLAIM_LOCK])
         cursor.execute(CLAIM, given)
-        if not (row := cursor.fetchone()):
-            return None
-        run = Run.objects.select_related("requested_by").get(pk=row[0])
-        _record(run, worker.name, f"claimed by {worker.name}")
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    run = Run.objects.select_related("worker").get(pk=row[0])
     return run, Lease(run.pk, run.attempt, token)
 
 
@@ -142,9 +150,14 @@ def heartbeat(
     progress: float | None = None,
     step: str | None = None,
     log: str = "",
+    log_at: int | None = None,
     trace: Iterable[dict[str, object]] = (),
 ) -> str:
-    """Renew the lease, store what is new, and learn how to go on: GO_ON, CANCEL or FENCED_OFF."""
+    """Renew the lease, store what is new, and learn how to go on: GO_ON, CANCEL or FENCED_OFF.
+
+    `log_at` says where in the attempt's log `log` begins. What an earlier heartbeat stored, whose answer was
+    lost, is not stored again; nor is a point of the trace.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             HEARTBEAT,
@@ -152,7 +165,7 @@ def heartbeat(
         )
         if not (row := cursor.fetchone()):
             return FENCED_OFF
-        if journal.append(lease.run_id, lease.attempt, log, list(trace)) or progress is not None:
+        if journal.append(lease.run_id, lease.attempt, log, log_at, list(trace)) or progress is not None:
             _tell(lease.run_id)
     return CANCEL if row[0] else GO_ON
 
@@ -237,7 +250,7 @@ def _owned(lease: Lease) -> QuerySet[Run]:
 
 
 def _move(runs: QuerySet[Run], status: str, *, who: str, why: str, **fields: object) -> bool:
-    """Where a status changes, the claim apart: a conditional UPDATE and its event, or nothing."""
+    """Where a status changes, the claim apart, which does the same: an UPDATE and its event, or nothing."""
     with transaction.atomic():
         pk = runs.values_list("pk", flat=True).first()
         won = runs.update(status=status, lease_token=None, lease_until=None, **fields)

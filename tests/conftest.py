@@ -76,7 +76,7 @@ def cy(db):
 def stack(tmp_path_factory):
     """The whole site as `make up` runs it, with a worker in a process of its own: see tests/live.py."""
     var = tmp_path_factory.mktemp("stack")
-    with running_stack(settings.BASE_DIR, var) as running:
+    with running_stack(settings.BASE_DIR, var, LEASE_S="10") as running:  # so that the lost are found sooner
         yield running
 
 

@@ -325,6 +325,19 @@ def test_a_trace_grows_while_its_run_lasts_and_starts_anew_with_an_attempt():
     assert journal.trace_of(run) == []
 
 
+def test_what_a_heartbeat_stored_whose_answer_was_lost_is_not_stored_again():
+    run = make_run()
+    _, lease = claim()
+    first, second = {"t": 0.0, "gpu": 0}, {"t": 0.0, "gpu": 1}
+    lifecycle.heartbeat(lease, log="ein –\n", log_at=0, trace=[first])
+    lifecycle.heartbeat(lease, log="ein –\nzwei\n", log_at=0, trace=[first, second])
+    lifecycle.heartbeat(lease, log="ein –\nzwei\n", log_at=0, trace=[first, second])
+    lifecycle.heartbeat(lease, log="drei\n", log_at=13)
+    assert journal.log_after(run, attempt=1) == ("ein –\nzwei\ndrei\n", 18)
+    run.refresh_from_db()
+    assert journal.trace_of(run) == [first, second]
+
+
 def test_a_run_that_is_cancelled_while_its_worker_stops_is_not_queued_again():
     run = make_run()
     _, lease = claim()
