@@ -8,6 +8,7 @@ from rest_framework import serializers
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
 
+from explorer import watching
 from explorer.api import (
     PageQuery,
     Problem,
@@ -185,4 +186,4 @@ def _told(run_id, notice="", status=200):
 def _no_worker(run):
     if run.status != Run.Status.QUEUED or pool.can_serve_run(run):
         return ""
-    return NO_WORKER.format(" with a GPU" if run.device == "cuda" else "")
+    return NO_WORKER.format(f" with {watching.needs(run)}" if run.device == "cuda" else "")

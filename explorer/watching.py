@@ -39,8 +39,9 @@ def needs(run):
     if run.device == "cpu":
         what = "a CPU slot"
     else:
-        what = "a GPU" if run.gpus == 1 else f"{run.gpus} GPUs of one host"
-        what += f" with {run.memory_gb:g} GB" if run.memory_gb else ""
+        what = "a GPU" if run.gpus == 1 else f"{run.gpus} GPUs"
+        what += f" of {run.memory_gb:g} GB" if run.memory_gb else ""
+        what += " on one host" if run.gpus > 1 else ""
     return f"{what} of a worker labelled {' and '.join(run.labels)}" if run.labels else what
 
 

@@ -51,7 +51,8 @@ def test_a_fresh_repeat_is_a_run_of_its_own_once_there_is_a_result(flash, ben):
 
 
 @pytest.mark.parametrize(
-    ("preset", "kind"), [("smoke", "No worker is alive"), ("full", "No worker with a GPU is alive")]
+    ("preset", "kind"),
+    [("smoke", "No worker is alive"), ("full", "No worker with a GPU of 100 GB is alive")],
 )
 def test_without_a_worker_the_run_is_queued_and_says_what_to_do(flash, ben, preset, kind):
     response = make_program(ben).post("/api/runs", {**ASK, "preset": preset})

@@ -81,7 +81,7 @@ def test_a_waiting_run_says_what_it_waits_for_and_who_could_serve_it(client):
     make_worker(name="small", slots=[slot | {"gpus": ["GPU-3"]}], labels=["lab"], seen=Now())
     run = make_run(device="cuda", gpus=2, memory_gb=80, labels=["lab"])
     text = text_of(client.get(run.get_absolute_url()))
-    assert "waiting for 2 GPUs of one host with 80 GB of a worker labelled lab · place 1 in the queue" in text
+    assert "waiting for 2 GPUs of 80 GB on one host of a worker labelled lab · place 1 in the queue" in text
     assert "Could be served by big. All workers" in text
     run = make_run(device="cuda", gpus=4)
     assert "No worker that could serve this run is alive and takes runs." in text_of(
