@@ -12,11 +12,10 @@ from reproduce import batches, catalogue, demand, doorbell, lifecycle
 from reproduce.batches import Progress
 from reproduce.models import Batch, BatchMember, Run
 from tests.making import make_paper, make_technique
-from tests.making_runs import make_run, make_worker
+from tests.making_runs import CPU_SLOT, make_run, make_worker
 
 pytestmark = pytest.mark.django_db
 FLASH, LORA = "flashattention-io", "lora-memory"
-CPU_SLOT = {"device": "cpu", "gpus": [], "name": "CPU", "memory_gb": None, "state": "idle", "why": ""}
 
 
 @pytest.fixture
