@@ -19,7 +19,7 @@ def run_state(run):
         "place": waiting.place(run),
         "estimate": waiting.estimate_s(run),
         "elapsed": run.started and (timezone.now() - run.started).total_seconds(),
-        "able": [] if run.is_final else pool.able_workers(run),
+        "able": pool.able_workers(run) if run.status == "queued" else [],
         "steps": finished_steps(run) if run.status == "running" else [],
     }
 

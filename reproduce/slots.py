@@ -29,12 +29,13 @@ logger = logging.getLogger(__name__)
 class Slot(threading.Thread):
     """A place for one run at a time: `gpus` of this host, or one on the CPU where there are none."""
 
-    def __init__(self, number: int, found: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(
+        self, number: int, found: Sequence[dict[str, Any]] = (), left_open: Sequence[str] = ()
+    ) -> None:
         super().__init__(name=f"slot-{number}")
-        self.number, self.gpus = number, list(found)
+        self.number, self.gpus, self.left_open = number, list(found), left_open
         self.device = "cuda" if found else "cpu"
         self.state, self.why = "idle", ""
-        self.left_open: Sequence[str] = ()
         self.bell = threading.Event()
 
     @property

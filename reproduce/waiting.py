@@ -3,6 +3,7 @@
 Places follow the very order in which lifecycle.claim takes runs, as if nothing else came or ended meanwhile.
 """
 
+from collections import defaultdict
 from statistics import median
 
 from django.db import connection
@@ -56,19 +57,19 @@ def _typical_s(recipe: str, preset: str, device: str) -> float | None:
 
 
 def _wait_s(run: Run, ahead: list[tuple[str, str, int]]) -> float | None:
-    """All the work before it, shared by the slots of its device class. None when some of it is unknown."""
+    """All the work before it, shared by the slots of its device class. None when some of it is unknown.
+
+    Of a running run, what its own progress leaves of the typical time.
+    """
     slots = pool.slots_of(run.device)
-    running = Run.objects.filter(status="running", device=run.device).in_bulk()
-    if len(running) + sum(count for *_, count in ahead) < slots:
+    running = Run.objects.filter(status="running", device=run.device)
+    left = [(*kind, 1 - progress) for *kind, progress in running.values_list("recipe", "preset", "progress")]
+    if len(left) + sum(count for *_, count in ahead) < slots:
         return 0
-    work = [_typical_s(*kind, run.device) for *kind, _ in ahead]
-    rest = [_rest_s(other) for other in running.values()]
-    if not slots or None in work or None in rest:
+    work: dict[tuple[str, str], float] = defaultdict(float)
+    for recipe, preset, runs in [*ahead, *left]:
+        work[recipe, preset] += runs
+    typical = {kind: _typical_s(*kind, run.device) for kind in work}
+    if not slots or None in typical.values():
         return None
-    return (sum(s * count for s, (*_, count) in zip(work, ahead, strict=True)) + sum(rest)) / slots
-
-
-def _rest_s(run: Run) -> float | None:
-    """What a running run will still take: what is left of the typical time by its own progress."""
-    typical = estimate_s(run)
-    return None if typical is None else typical * (1 - run.progress)
+    return sum(typical[kind] * runs for kind, runs in work.items()) / slots

@@ -29,10 +29,8 @@ class Command(BaseCommand):
             groups = lay_out(given["slots"], found) + [[]] * cpu_slots
         except ValueError as error:
             raise CommandError(str(error)) from error
-        opened = [Slot(number, group) for number, group in enumerate(groups)]
         left_open = cuda.fences_to_leave_open([gpu["uuid"] for gpu in found]) if any(groups) else ()
-        for slot in opened:
-            slot.left_open = left_open if slot.gpus else ()
+        opened = [Slot(number, group, left_open if group else ()) for number, group in enumerate(groups)]
         worker = pool.announce(opened, found, label, left_open)
         self.stdout.write(f"{worker.name}: {len(opened) - cpu_slots} GPU slots, {cpu_slots} CPU slots")
         worker_shutting_down.connect(stop, weak=False)
