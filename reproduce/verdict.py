@@ -14,6 +14,7 @@ RATIO_REPRODUCED, RATIO_SAME = 0.8, 0.3
 FRACTION_REPRODUCED, FRACTION_SAME = 0.8, 0.35
 SLOPE_REPRODUCED, SLOPE_SAME = 0.05, 0.15
 EXACT_TOLERANCE, EXACT_SLACK = 0.01, 5
+ORDER_SAME = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Verdict:
 
 
 def judge(claimed: Claimed | None, measured: Measured, rule: str, tolerance: float | None = None) -> Verdict:
-    """The verdict of a scored measurement by one of the rules ratio, band, frac, exact, exp.
+    """The verdict of a scored measurement by one of the rules ratio, band, frac, exact, exp, order.
 
     Raises ValueError for a rule that does not exist; recipe.toml is checked for that long before.
     """
@@ -143,7 +144,24 @@ def _slope(claimed: Claimed, measured: Measured, tolerance: float | None) -> Ver
     return Verdict(code, f"The slope is {off:.2f} from the claimed exponent; {allowed:.2f} is allowed.")
 
 
-RULES = {"ratio": _ratio, "band": _band, "frac": _fraction, "exact": _exact, "exp": _slope, "none": None}
+def _order(claimed: Claimed, measured: Measured, _: float | None) -> Verdict:
+    """1: every stated ordering held (paired test over seeds, p < 0.05); 0.5: the main one; 0: not even it."""
+    if measured.value >= claimed.value:
+        return Verdict(REPRODUCED, "Every stated ordering held, each in a paired test with p < 0.05.")
+    if measured.value >= ORDER_SAME * claimed.value:
+        return Verdict(SAME_DIRECTION, "The main ordering held with p < 0.05, but not every other one.")
+    return Verdict(NOT_REPRODUCED, "The main ordering did not hold with p < 0.05.")
+
+
+RULES = {
+    "ratio": _ratio,
+    "band": _band,
+    "frac": _fraction,
+    "exact": _exact,
+    "exp": _slope,
+    "order": _order,
+    "none": None,
+}
 
 
 def _exceeds(claimed: Claimed, value: float) -> bool:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from papers.metrics import METRICS
-from reproduce.recipes import TOOLBOX_VERSION
+from reproduce.recipes import TOOLBOX_VERSION, blocks
 from reproduce.recipes.parameters import Parameter, ParameterError, parameter_faults
 from reproduce.recipes.schema import day, every, flag, number, one_of, record, text, whole
 
 FOLDER = Path(__file__).parent
 PRESETS = ("smoke", "full")
-RULES = ("ratio", "band", "frac", "exact", "exp", "none")
+RULES = ("ratio", "band", "frac", "exact", "exp", "order", "none")
 SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
 PAPER = r"arxiv:(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})|doi:10\.\d{4,9}/\S+"
 
@@ -104,9 +104,10 @@ class Recipe:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the names and bytes of the folder's files, and the toolbox's version."""
+        """SHA-256 over the names and bytes of the folder's files, and the versions of toolbox and blocks."""
         total = hashlib.sha256(f"toolbox {TOOLBOX_VERSION}\n".encode())
         folder = FOLDER / self.slug
+        total.update("".join(f"{name} {number}\n" for name, number in blocks.used_in(folder)).encode())
         for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
             content = path.read_bytes()
             total.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
