@@ -171,3 +171,8 @@ def curve(label: str, x: Sequence[float], values: Sequence[Interval]) -> dict[st
         "low": [value.low for value in values],
         "high": [value.high for value in values],
     }
+
+
+def level(label: str, x: Sequence[float], value: float) -> dict[str, Any]:
+    """A horizontal line across a chart: what the paper claims, or the roofline's limit."""
+    return {"label": label, "x": [float(min(x)), float(max(x))], "y": [value, value]}
