@@ -47,9 +47,9 @@ def paper_of(recipe: Recipe) -> Paper | None:
     return identity.resolve(*recipe.paper.split(":", 1))
 
 
-def device_of(preset: str) -> str:
-    """The device class that a preset is meant for."""
-    return {"smoke": "cpu", "full": "cuda"}[preset]
+def device_of(preset: str, recipe: Recipe | None = None) -> str:
+    """The device class that a preset is meant for; some recipes are for a CPU in both."""
+    return "cuda" if preset == "full" and (recipe is None or recipe.gpus) else "cpu"
 
 
 def needs(recipe: Recipe, preset: str, labels: Sequence[str] = ()) -> dict[str, object]:
@@ -57,7 +57,7 @@ def needs(recipe: Recipe, preset: str, labels: Sequence[str] = ()) -> dict[str, 
 
     A small preset fits any CPU slot.
     """
-    device = device_of(preset)
+    device = device_of(preset, recipe)
     return {
         "device": device,
         "gpus": max(recipe.gpus, 1),
