@@ -89,3 +89,12 @@ def test_splits_fill_the_processors_but_never_starve():
     assert flashdecode.splits_of(pairs=8192, length=128, processors=132) == 1
     assert flashdecode.splits_of(pairs=8, length=65536, processors=132) == 64
     assert flashdecode.splits_of(pairs=8, length=1024, processors=132) == 4
+
+
+def test_the_first_that_is_right_is_taken():
+    lines = []
+    tried = {"failing": None, "wrong": 0.5, "right": 0.0, "later": 0.0}
+    assert decoding.first_right(tried, lambda error: error + 0, 0.1, lines.append) == "right"
+    assert [line.split(":")[0] for line in lines] == ["failing", "wrong"]
+    with pytest.raises(RuntimeError):
+        decoding.first_right({"wrong": 0.5}, float, 0.1, lines.append)

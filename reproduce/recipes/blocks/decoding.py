@@ -191,6 +191,24 @@ def fastest(
     return Choice(best, tried[best], times)
 
 
+def first_right(
+    tried: Mapping[str, Result], error_of: Callable[[Result], float], limit: float, log: Log
+) -> str:
+    """The name of the first that works here with an error within `limit`; the others are said to `log`.
+
+    Raises RuntimeError if there is none.
+    """
+    for name, candidate in tried.items():
+        try:
+            error = error_of(candidate)
+            if error <= limit:
+                return name
+            log(f"{name}: left out, its error is {error:.2g}.")
+        except Exception as error:  # a kernel that cannot be had here fails in its own manner
+            log(f"{name}: left out, {type(error).__name__}: {str(error)[:200]}")
+    raise RuntimeError(f"None of {', '.join(tried)} works here.")
+
+
 def _all(attend: Attend, sets: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> None:
     for q, k, v in sets:
         attend(q, k, v)
