@@ -63,4 +63,4 @@ def test_memory_of_recursion_grows_more_slowly_than_that_of_segments():
             way = getattr(checkpointing, name)
             found.append(peak_bytes(partial(checkpointing.step, way, layers, x, x), x.device))
     grown = {name: slope([9, 36], found).value for name, found in sizes.items()}
-    assert grown["recursive"] < 0.35 < grown["every_sqrt"] < 0.6 < 0.95 < grown["plain"]
+    assert grown["recursive"] < 0.35 < grown["every_sqrt"] < 0.6 < 0.9 < grown["plain"]
