@@ -59,7 +59,7 @@ class Use:
 
 
 def lengths(count: int, spread: float, seed: int) -> Lengths:
-    """Log-normal prompts and outputs whose means, after the cut at 2048, are ShareGPT's; `spread` is sigma."""
+    """Log-normal prompts and outputs whose means after the cut at 2048 are ShareGPT's; spread is sigma."""
     normal = np.random.default_rng(seed).standard_normal((2, count))
     prompts = _with_mean(np.exp(spread * normal[0]), PROMPT, LONGEST / 2)
     outputs = _with_mean(np.exp(spread * normal[1]), OUTPUT, LONGEST - prompts)
