@@ -62,7 +62,7 @@ def teacher(context: Context, begin: float = 0.1, end: float = 0.4) -> Teacher:
     text = Text.of(corpus, context.device)
     made = Teacher(model, text, text.held_out(HELD_OUT[context.preset], shape.length))
     made_from = {"shape": asdict(shape), "plan": asdict(plan), "batch": BATCHES[context.preset]}
-    made_from |= {"corpus": corpus.record(), "version": VERSION}
+    made_from = json.loads(json.dumps({**made_from, "corpus": corpus.record(), "version": VERSION}))
     path = _folder() / f"teacher-{_digest(json.dumps(made_from, sort_keys=True).encode())[:32]}.pt"
     context.progress(begin, "a small language model to compress")
     origin, content = "cache", _cached(path)
