@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent
 PRESETS = ("smoke", "full")
 RULES = ("ratio", "band", "frac", "exact", "exp", "order", "none")
 SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
-PAPER = r"arxiv:(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})|doi:10\.\d{4,9}/\S+"
+PAPER = r"arxiv:(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})|doi:10\.\d{4,9}/\S+|key:[A-Za-z0-9_-]+"
 
 _MEASURE = record(
     {
