@@ -1,4 +1,4 @@
-"""Pre-registration: what a recipe's version scores, and by which rule, is written down before its first scored run.
+"""Pre-registration: what a version of a recipe scores, and how, is written down before its first scored run.
 
 frozen.toml holds a digest of the rules of each version; a rule that changes afterwards needs a new version.
 """
@@ -15,16 +15,16 @@ from reproduce.recipes.spec import Recipe
 
 PATH = Path(__file__).parent / "frozen.toml"
 HEADER = """\
-# The rules by which each version of a recipe is scored, as SHA-256 of its measures: names, metrics, claims, rules,
-# tolerances, what is scored. Written by `python -m reproduce.recipes freeze`, in a commit of its own, before the
-# first scored run. Never edit a line: raise the recipe's version and say why.
+# The rules by which each version of a recipe is scored, as SHA-256 of its measures: names, metrics, claims,
+# rules, tolerances, what is scored. Written by `python -m reproduce.recipes freeze`, in a commit of its own,
+# before the first scored run. Never edit a line: raise the recipe's version and say why.
 
 """
 RULE = ("name", "metric", "claim", "rule", "tolerance", "comparable_on", "scored", "headline")
 
 
 def digest(recipe: Recipe) -> str:
-    """SHA-256 of all that decides a verdict, in the recipe's own order; labels and notes are free to change."""
+    """SHA-256 of all that decides a verdict, in the recipe's order; labels and notes are free to change."""
     rules = [[getattr(measure, name) for name in RULE] for measure in recipe.measures]
     return hashlib.sha256(json.dumps(rules).encode()).hexdigest()
 
@@ -38,8 +38,8 @@ def broken_promises(recipes: Iterable[Recipe]) -> list[str]:
     """A sentence for each recipe whose rules are no longer those that were frozen for its version."""
     known = frozen()
     return [
-        f"{recipe.slug}: the rules of version {recipe.version} changed after they were frozen; raise the version, "
-        "say why in changes, and freeze that."
+        f"{recipe.slug}: the rules of version {recipe.version} changed after they were frozen; raise the version,"
+        " say why in changes, and freeze that."
         for recipe in recipes
         if digest(recipe) != known.get(recipe.slug, {}).get(str(recipe.version), digest(recipe))
     ]
