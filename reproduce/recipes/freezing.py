@@ -38,8 +38,8 @@ def broken_promises(recipes: Iterable[Recipe]) -> list[str]:
     """A sentence for each recipe whose rules are no longer those that were frozen for its version."""
     known = frozen()
     return [
-        f"{recipe.slug}: the rules of version {recipe.version} changed after they were frozen; raise the version,"
-        " say why in changes, and freeze that."
+        f"{recipe.slug}: the rules of version {recipe.version} changed after they were frozen; "
+        "raise the version, say why in changes, and freeze that."
         for recipe in recipes
         if digest(recipe) != known.get(recipe.slug, {}).get(str(recipe.version), digest(recipe))
     ]
