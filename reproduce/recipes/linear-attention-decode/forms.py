@@ -60,7 +60,7 @@ def update(
 def recurrent(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, step: Update) -> torch.Tensor:
     """Token by token."""
     state = torch.zeros(*q.shape[:2], q.shape[3], v.shape[3], dtype=q.dtype, device=q.device)
-    sums = state[..., 0].clone()
+    sums = torch.zeros(q.shape[:2] + q.shape[3:], dtype=q.dtype, device=q.device)
     tokens = range(q.shape[2])
     return torch.stack([step(state, sums, q[:, :, n], k[:, :, n], v[:, :, n]) for n in tokens], dim=2)
 
