@@ -1,4 +1,4 @@
-"""Caches as they are allocated: bytes for each token of DeepSeek 67B, and of DeepSeek-V2 in 16 and six bits."""
+"""Caches as they are allocated: bytes for each token of DeepSeek 67B, and DeepSeek-V2 in 16 and 6 bits."""
 
 from collections.abc import Callable
 
