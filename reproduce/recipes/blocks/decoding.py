@@ -15,7 +15,8 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reproduce.recipes.blocks import flashdecode
-from reproduce.recipes.toolbox import Profile, Work, release, synchronise
+from reproduce.recipes.context import Context
+from reproduce.recipes.toolbox import Comparison, Profile, Work, release, synchronise
 
 VERSION = 1
 DECODE = Profile("D1 decode", 3, 0.02, 20, 0.3, 4.0, 0.005)
@@ -91,6 +92,36 @@ def over_batches(
         finally:
             release(device)
     return found
+
+
+def report(
+    context: Context,
+    name: str,
+    times: Comparison,
+    pair: tuple[str, str],
+    least: Mapping[str, float],
+    note: str,
+    **detail: Any,
+) -> None:
+    """Reports the speed-up of pair[0] over pair[1] beside the ratio of the least times of both, in ms."""
+    candidate, baseline = pair
+    context.measure(
+        name,
+        times.speedup(candidate, baseline),
+        predicted=least[baseline] / least[candidate],
+        predicted_note=f"{note} {least[baseline]:.3g} ms against {least[candidate]:.3g} ms at least.",
+        noise=times.noise(),
+        detail={
+            "baseline": baseline,
+            "candidate": candidate,
+            "arms": times.figures(),
+            "fraction_of_limit": {
+                side: least[arm] / times.median(arm).value
+                for side, arm in (("candidate", candidate), ("baseline", baseline))
+            },
+            **detail,
+        },
+    )
 
 
 @dataclass(frozen=True)

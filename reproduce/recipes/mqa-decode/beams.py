@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import torch
 
 from reproduce.recipes.blocks.decodestack import SETS, Stack, random_caches, random_weights
-from reproduce.recipes.blocks.decoding import DECODE, Attend, KeyValues, capture, fastest, midpoints
+from reproduce.recipes.blocks.decoding import DECODE, Attend, KeyValues, capture, fastest, midpoints, report
 from reproduce.recipes.context import Context
 from reproduce.recipes.roofline import Probe
 from reproduce.recipes.toolbox import compare, profile
 
-from .decode import ARMS, POSITIONS, dtype_of, report, shape_of
+from .decode import ARMS, NOTE, PAIR, POSITIONS, dtype_of, shape_of
 
 BEAMS = 4
 
@@ -61,7 +61,7 @@ def measure(context: Context, ceilings: Probe) -> None:
         works[arm] = capture(lambda stack=stack: [stack.step(x, position) for position in at][-1], device)
     times = compare(works, "multi-head", profile(context.preset, DECODE, max_s=3.0), device)
     context.keep("beam", times)
-    report(context, "speedup_beam", times, _least(context, ceilings, rows), chosen)
+    report(context, "speedup_beam", times, PAIR, _least(context, ceilings, rows), NOTE, kernels=chosen)
 
 
 def beam_stack(context: Context, kv_heads: int, rows: int) -> Stack:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from reproduce.recipes.blocks.decodestack import Shape, Stack
-from reproduce.recipes.blocks.decoding import DECODE, capture, midpoints, over_batches
+from reproduce.recipes.blocks.decoding import DECODE, capture, midpoints, over_batches, report
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.memory import tensor_bytes
 from reproduce.recipes.roofline import Probe
@@ -17,6 +17,8 @@ CLAIMED = 12.1
 POSITIONS = 8  # steps timed, at the middle of as many spans of the translation
 HEADS, VOCABULARY = 8, 32  # heads; vocabulary in widths: 32 768 tokens
 ARMS = {"multi-head": HEADS, "multi-query": 1}  # key heads
+PAIR = ("multi-query", "multi-head")
+NOTE = f"{POSITIONS} steps, the larger of bytes and arithmetic:"
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,8 @@ def measure(context: Context, ceilings: Probe) -> None:
             context.samples[f"greedy, batch {batch}"] = dict(each.times.samples)
     headline = found[context["batch"]]
     context.keep("greedy", headline.times)
-    report(
-        context,
-        "speedup_greedy",
-        headline.times,
-        _least(context, ceilings, context["batch"]),
-        headline.chosen,
-    )
+    least = _least(context, ceilings, context["batch"])
+    report(context, "speedup_greedy", headline.times, PAIR, least, NOTE, kernels=headline.chosen)
     context.measure(
         "cache_bytes_per_token",
         headline.token_bytes["multi-query"],
@@ -99,33 +96,6 @@ def _least(context: Context, ceilings: Probe, batch: int) -> dict[str, float]:
         )
         for arm, shape in shapes.items()
     }
-
-
-def report(
-    context: Context, name: str, times: Comparison, least: Mapping[str, float], chosen: Mapping[str, Any]
-) -> None:
-    """Reports a speed-up of multi-query over multi-head with its limit."""
-    context.measure(
-        name,
-        times.speedup("multi-query", "multi-head"),
-        predicted=least["multi-head"] / least["multi-query"],
-        predicted_note=(
-            f"Least times {least['multi-head']:.3g} ms and {least['multi-query']:.3g} ms "
-            f"for {POSITIONS} steps, the larger of bytes and arithmetic."
-        ),
-        noise=times.noise(),
-        detail={
-            "baseline": "multi-head",
-            "candidate": "multi-query",
-            "arms": times.figures(),
-            "steps": POSITIONS,
-            "fraction_of_limit": {
-                side: least[arm] / times.median(arm).value
-                for side, arm in (("candidate", "multi-query"), ("baseline", "multi-head"))
-            },
-            "kernels": dict(chosen),
-        },
-    )
 
 
 def _chart(context: Context, ceilings: Probe, found: Mapping[int, Found]) -> None:

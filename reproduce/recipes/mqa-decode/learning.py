@@ -4,18 +4,15 @@ from functools import partial
 
 import torch
 
-from reproduce.recipes import corpora
-from reproduce.recipes.blocks.learning import Curve, Plan, autocast, train, validation_loss
-from reproduce.recipes.blocks.text import Text
+from reproduce.recipes.blocks.gap import measure_gap
+from reproduce.recipes.blocks.learning import autocast
 from reproduce.recipes.blocks.tinygpt import Shape, TinyGPT
-from reproduce.recipes.context import Context, curve
-from reproduce.recipes.intervals import mean_of
+from reproduce.recipes.context import Context
 from reproduce.recipes.toolbox import STEP, Work, compare, profile, release
 
 from .decode import ARMS, HEADS, VOCABULARY
 
-RATES, SEEDS, TUNING_SEED = (1e-3, 3e-3), 3, 100
-CORPUS, SEQUENCES = 3_000_000, 64
+SEQUENCES = 64
 
 
 def build(width: int, layers: int, length: int, vocabulary: int, kv_heads: int, seed: int = 0) -> TinyGPT:
@@ -29,7 +26,8 @@ def measure(context: Context) -> None:
     context.progress(0.65, "training steps at the paper's width")
     _time_steps(context)
     release(context.device)
-    _learn_both(context)
+    makers = {arm: partial(_small, context, kv_heads) for arm, kv_heads in ARMS.items()}
+    measure_gap(context, makers, context["learn_steps"], 32 if context.full else 8, 0.75)
 
 
 def _time_steps(context: Context) -> None:
@@ -66,34 +64,6 @@ def _step(context: Context, kv_heads: int) -> Work:
     return step
 
 
-def _learn_both(context: Context) -> None:
-    corpus = corpora.code(CORPUS)
-    context.data["training"] = corpus.record()
-    text, tried, rates, runs = Text.of(corpus, context.device), {}, {}, {}
-    for number, (arm, kv_heads) in enumerate(ARMS.items()):
-        context.progress(0.75 + 0.12 * number, f"learning bytes, {arm}")
-        tried[arm] = {rate: _learn(context, text, kv_heads, rate, TUNING_SEED).final for rate in RATES}
-        rates[arm] = min(tried[arm], key=tried[arm].__getitem__)
-        runs[arm] = [_learn(context, text, kv_heads, rates[arm], seed) for seed in range(SEEDS)]
-    context.samples["quality"] = {arm: [run.validation for run in found] for arm, found in runs.items()}
-    finals = {arm: [run.final for run in found] for arm, found in runs.items()}
-    gaps = [ours - theirs for theirs, ours in zip(*finals.values(), strict=True)]
-    tables = {arm: {f"{rate:g}": loss for rate, loss in each.items()} for arm, each in tried.items()}
-    detail = {"nats_per_byte": finals, "learning_rates": rates, "tried": tables}
-    context.measure("quality_gap", mean_of(gaps), detail=detail)
-    marks = runs["multi-head"][0].marks
-    lines = [
-        curve(arm, marks, [mean_of(at) for at in zip(*(run.validation for run in found), strict=True)])
-        for arm, found in runs.items()
-    ]
-    axes = ("Step", "", False), ("Validation loss", "nats a byte", False)
-    context.chart("quality", "Validation loss of small byte models", *axes, lines)
-
-
-def _learn(context: Context, text: Text, kv_heads: int, rate: float, seed: int) -> Curve:
-    width, count = (256, 32) if context.full else (32, 8)
-    length = min(256, width)
-    model = build(width, 4 if context.full else 1, length, 256, kv_heads, seed).to(context.device)
-    plan = Plan(context["learn_steps"], rate, seed)
-    judge = partial(validation_loss, batch=text.held_out(32, length))
-    return train(model, lambda step, generator: text.draw(count, length, generator), plan, judge)
+def _small(context: Context, kv_heads: int, seed: int) -> TinyGPT:
+    width = 256 if context.full else 32
+    return build(width, 4 if context.full else 1, min(256, width), 256, kv_heads, seed)

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from reproduce.recipes.blocks.decodestack import Growing, Shape, Stack, normed, plain, random_caches
-from reproduce.recipes.blocks.decoding import DECODE, capture, over_batches
+from reproduce.recipes.blocks.decoding import DECODE, capture, over_batches, report
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.memory import peak_bytes, tensor_bytes
 from reproduce.recipes.roofline import Probe
@@ -153,23 +153,9 @@ def _report(context: Context, ceilings: Probe, shape: Shape, found: Found) -> No
     batch, tokens = context["batch"], context["context"]
     least, moved = _least(ceilings, shape, tokens, batch), _bytes(shape, tokens, batch)
     for baseline in LABELS:
-        context.measure(
-            f"speedup_{baseline}",
-            found.times.speedup("retnet", baseline),
-            predicted=least[baseline] / least["retnet"],
-            predicted_note=f"{moved[baseline] / 1e9:.3g} GB against {moved['retnet'] / 1e9:.3g} GB a step.",
-            noise=found.times.noise(),
-            detail={
-                "baseline": baseline,
-                "candidate": "retnet",
-                "arms": found.times.figures(),
-                "fraction_of_limit": {
-                    side: least[arm] / found.times.median(arm).value
-                    for side, arm in (("candidate", "retnet"), ("baseline", baseline))
-                },
-                "kernels": found.chosen,
-            },
-        )
+        note = f"{moved[baseline] / 1e9:.3g} GB against {moved['retnet'] / 1e9:.3g} GB a step:"
+        pair = ("retnet", baseline)
+        report(context, f"speedup_{baseline}", found.times, pair, least, note, kernels=found.chosen)
     kept = 2 * batch * shape.cached(tokens)
     context.measure(
         "memory_saving",

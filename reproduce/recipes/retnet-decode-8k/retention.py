@@ -54,7 +54,7 @@ def update(
     state: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, decay: torch.Tensor
 ) -> torch.Tensor:
     """One token: the fp32 state (batch, heads, K, V) moves on in place; out is (batch, heads, V)."""
-    state.mul_(decay[:, None, None]).add_(k[..., :, None] * v[..., None, :])
+    state.mul_(decay[:, None, None]).add_(k.to(state.dtype)[..., :, None] * v[..., None, :])
     out = (q.to(state.dtype)[..., None, :] @ state).squeeze(-2) * q.shape[-1] ** -0.5
     return out.to(q.dtype)
 

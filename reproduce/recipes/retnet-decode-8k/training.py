@@ -44,7 +44,7 @@ class Mixer(nn.Module):
     def _retain(self, x: torch.Tensor) -> torch.Tensor:
         width, heads = self.width, self.width // KEY
         q, k, v, gate = self.enter(x).split((width, width, 2 * width, 2 * width), dim=-1)
-        q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (q, k, v))
+        q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2).contiguous() for part in (q, k, v))
         decay = retention.decays(heads, x.device)
         mixed = retention.chunkwise(q, k, v, decay, min(CHUNK, x.shape[1]))
         return self.out(functional.silu(gate) * normed(mixed.transpose(1, 2)).flatten(2).to(gate.dtype))

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from reproduce.recipes.blocks.decodestack import Shape, Stack
-from reproduce.recipes.blocks.decoding import DECODE, capture
+from reproduce.recipes.blocks.decoding import DECODE, capture, report
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.intervals import Interval, slope
 from reproduce.recipes.memory import peak_bytes, tensor_bytes
@@ -107,20 +107,8 @@ def _report(context: Context, ceilings: Probe, shape: Shape, rwkv: Rwkv, found: 
             predicted_note="Five numbers a channel and layer, against two for each token.",
             detail={"bytes": dict(zip(map(str, contexts), found.held[arm], strict=True))},
         )
-    longest = found.times[-1]
-    context.measure(
-        "speedup_longest",
-        longest.speedup("rwkv"),
-        predicted=limits["transformer"][-1] / limits["rwkv"][-1],
-        predicted_note="Bytes of weights, keys and values against bytes of weights and state.",
-        noise=longest.noise(),
-        detail={
-            "baseline": "transformer",
-            "candidate": "rwkv",
-            "arms": longest.figures(),
-            "fraction_of_limit": fraction,
-        },
-    )
+    least = {arm: each[-1] for arm, each in limits.items()}
+    report(context, "speedup_longest", found.times[-1], ("rwkv", "transformer"), least, "Bytes of a step:")
     _chart(context, contexts, medians, limits, found)
 
 

@@ -5,19 +5,12 @@ from functools import partial
 import torch
 from torch import nn
 
-from reproduce.recipes import corpora
-from reproduce.recipes.blocks.learning import Curve, Plan, train, validation_loss
-from reproduce.recipes.blocks.text import Text
+from reproduce.recipes.blocks.gap import measure_gap
 from reproduce.recipes.blocks.tinygpt import Shape, TinyGPT
-from reproduce.recipes.context import Context, curve
-from reproduce.recipes.intervals import mean_of
+from reproduce.recipes.context import Context
 
 from . import operations, wkv
 
-RATES = (1e-3, 3e-3)  # as many tries for both
-SEEDS = 3
-TUNING_SEED = 100
-BATCH, CORPUS = 32, 3_000_000
 ARMS = ("attention", "rwkv")
 
 
@@ -72,43 +65,6 @@ def build(arm: str, width: int, length: int, seed: int) -> TinyGPT:
 
 def measure(context: Context) -> None:
     """Measures quality_gap: RWKV's validation loss less attention's, in nats a byte."""
-    corpus = corpora.code(CORPUS)
-    context.data["training"] = corpus.record()
-    text = Text.of(corpus, context.device)
-    rates, tried, runs = {}, {}, {}
-    for number, arm in enumerate(ARMS):
-        context.progress(0.65 + 0.17 * number, f"learning bytes with {arm}")
-        tried[arm] = {rate: _learn(context, text, arm, rate, TUNING_SEED).final for rate in RATES}
-        rates[arm] = min(tried[arm], key=tried[arm].__getitem__)
-        runs[arm] = [_learn(context, text, arm, rates[arm], seed) for seed in range(SEEDS)]
-    context.samples["quality"] = {arm: [run.validation for run in found] for arm, found in runs.items()}
-    finals = {arm: [run.final for run in found] for arm, found in runs.items()}
-    context.measure(
-        "quality_gap",
-        mean_of([ours - theirs for ours, theirs in zip(finals["rwkv"], finals["attention"], strict=True)]),
-        detail={
-            "nats_per_byte": finals,
-            "learning_rates": rates,
-            "tried": {arm: {f"{rate:g}": loss for rate, loss in each.items()} for arm, each in tried.items()},
-        },
-    )
-    marks = runs["rwkv"][0].marks
-    lines = [
-        curve(arm, marks, [mean_of(at) for at in zip(*(run.validation for run in found), strict=True)])
-        for arm, found in runs.items()
-    ]
-    axes = ("Step", "", False), ("Validation loss", "nats a byte", False)
-    context.chart("quality", "Validation loss of small byte models", *axes, lines)
-
-
-def _learn(context: Context, text: Text, arm: str, rate: float, seed: int) -> Curve:
-    length = min(128, context["learn_width"])
-    model = build(arm, context["learn_width"], length, seed).to(context.device)
-    held_out = text.held_out(BATCH, length)
-    draw = partial(_draw, text, BATCH if context.full else 8, length)
-    plan = Plan(context["learn_steps"], rate, seed)
-    return train(model, draw, plan, lambda net: validation_loss(net, held_out))
-
-
-def _draw(text: Text, count: int, length: int, step: int, generator: torch.Generator) -> torch.Tensor:
-    return text.draw(count, length, generator)
+    width = context["learn_width"]
+    makers = {arm: partial(build, arm, width, min(128, width)) for arm in ARMS}
+    measure_gap(context, makers, context["learn_steps"], 32 if context.full else 8, 0.65)
