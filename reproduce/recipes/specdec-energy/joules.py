@@ -38,6 +38,7 @@ class Spent:
 def windows(context: Context, arms: Arms, count: int, seconds: float, idle: float | None) -> Spent:
     """`count` windows of each arm, `seconds` long."""
     found = Spent(arms.batch)
+    _window(context, arms.speculative, seconds / 4, idle)  # uncounted: clocks and temperature settle
     for _ in range(count):
         for name, work in (("alone", arms.alone), ("speculative", arms.speculative)):
             window = _window(context, work, seconds, idle)
