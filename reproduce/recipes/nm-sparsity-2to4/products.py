@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 
+from reproduce.recipes.blocks.replaying import replayed
 from reproduce.recipes.blocks.zoo import DECODERS
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.intervals import Interval
@@ -145,30 +146,11 @@ def _take_searched(
 
 def launched_at_once(context: Context, works: dict[str, Work]) -> dict[str, Work]:
     """Each work as one CUDA graph, so that no product waits for Python; as they are where that cannot be."""
-    if context.device.type != "cuda":
-        return works
     try:
-        return {name: _graph(work) for name, work in works.items()}
+        return {name: replayed(partial(work, 0), context.device) for name, work in works.items()}
     except RuntimeError as error:
         context.log(f"Without CUDA graphs, products wait for Python: {str(error)[:300]}")
         return works
-
-
-def _graph(work: Work) -> Work:
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            work(0)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work(0)
-    return partial(_replay, graph)
-
-
-def _replay(graph: torch.cuda.CUDAGraph, call: int) -> None:
-    graph.replay()
 
 
 def _least(ceilings: Probe, shapes: Sequence[Shape], rows: int, dtype: torch.dtype) -> dict[str, float]:
