@@ -21,8 +21,6 @@ def count(context: Context) -> None:
         "whole": Pruned(llama),
         "channels": channels(llama, SHARE),
         "channels, not rounded": Pruned(channels(llama, SHARE, multiple=1).shape),
-        "channels, rounded to 64": channels(llama, SHARE, multiple=64),
-        "channels, half": channels(llama, 0.5),
         "blocks": blocks(llama),
     }
     models = {name: counting.on_meta(pruned.build) for name, pruned in arms.items()}
