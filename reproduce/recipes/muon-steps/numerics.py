@@ -15,25 +15,35 @@ SHAPES = ((64, 256), (256, 64), (128, 128))
 
 def check(context: Context) -> None:
     """Guards singular values and vectors against 64-bit SVD, and the update's root mean square."""
-    spread, turned, rms = 0.0, 0.0, 0.0
+    spread, turned, rms = [], [], []
     for index, shape in enumerate(SHAPES):
         matrix = _conditioned(shape, index).to(context.device)
         found = muon.orthogonal(matrix[None])[0].double()
         left, _, right = torch.linalg.svd(matrix.double(), full_matrices=False)
-        spread = max(spread, (torch.linalg.svdvals(found) - 1).abs().max().item())
+        spread.append((torch.linalg.svdvals(found.nan_to_num()) - 1).abs().max())
         exact = left @ right
-        turned = max(turned, (1 - (found * exact).sum() / (found.norm() * exact.norm())).item())
-        rms = max(rms, abs(_update(matrix).square().mean().sqrt().item() / muon.UPDATE_RMS - 1))
-    context.guard("singular_values", spread, SPREAD_LIMIT, "Largest distance of a singular value to one.")
+        turned.append(1 - (found * exact).sum() / (found.norm() * exact.norm()))
+        rms.append((_update(matrix).square().mean().sqrt() / muon.UPDATE_RMS - 1).abs())
     context.guard(
-        "singular_vectors", turned, VECTORS_LIMIT, "One minus the cosine to the exact orthogonal factor."
+        "singular_values", _most(spread), SPREAD_LIMIT, "Largest distance of a singular value to one."
+    )
+    context.guard(
+        "singular_vectors",
+        _most(turned),
+        VECTORS_LIMIT,
+        "One minus the cosine to the exact orthogonal factor.",
     )
     context.guard(
         "update_rms",
-        rms,
+        _most(rms),
         RMS_LIMIT,
         f"Relative distance of an update's root mean square to {muon.UPDATE_RMS}.",
     )
+
+
+def _most(values: list[torch.Tensor]) -> float:
+    """The largest; what is not a number is as bad as can be."""
+    return torch.stack([value.double() for value in values]).nan_to_num(nan=1e9).max().item()
 
 
 def _conditioned(shape: tuple[int, int], seed: int) -> torch.Tensor:
