@@ -84,8 +84,7 @@ def _check(given: argparse.Namespace) -> int:
         return 1
     unfounded = [fault for recipe in checked for fault in claims.faults(recipe)]
     if found := [*unfounded, *freezing.broken_promises(checked)]:
-        print("
-".join(found), file=sys.stderr)
+        print("\n".join(found), file=sys.stderr)
         return 1
     print(f"{len(checked)} recipe{'' if len(checked) == 1 else 's'} checked, no fault found.")
     return 0
