@@ -24,7 +24,7 @@ class Layer:
         self.weights = [torch.randn(shape, dtype=dtype, device=device) * shape[1] ** -0.5 for shape in shapes]
 
     def step(self, x: torch.Tensor, caches: Caches | Replicated, attend: Attend) -> torch.Tensor:
-        """(batch, width) to the same; `attend` takes (batch, heads, d) queries, after its caches have grown."""
+        """(batch, width) to the same; `attend` takes (batch, heads, d) queries; the caches grow before."""
         qkv, out, up, down = self.weights
         q, key, value = functional.linear(_norm(x), qkv).unflatten(1, (3, self.heads, -1)).unbind(1)
         caches.store(key, value)
