@@ -47,7 +47,8 @@ def test_the_scan_of_groups_uses_each_groups_rates():
     torch.testing.assert_close(both[2:], alone)
 
 
-def test_generating_token_by_token_is_the_prompts_pass():
+def test_generating_token_by_token_is_the_prompts_pass(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda part, **options: part)  # its import takes seconds
     generator = part(SLUG, "generator")
     model = generator.Generator.random(generator.Sizes(1, 16, 32), 2, torch.float32, torch.device("cpu"))
     model.states.zero_()

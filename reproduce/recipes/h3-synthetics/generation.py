@@ -42,6 +42,8 @@ class Hybrid:
         fused = _compiled(recurrence.advance, device)
         for state in states.values():
             state.fused = fused
+            for part in (state.ring, state.real, state.imaginary):  # as if tokens had gone before
+                part.normal_()
         return cls(stack, kept, states)
 
     def step(self, x: torch.Tensor, position: int) -> torch.Tensor:

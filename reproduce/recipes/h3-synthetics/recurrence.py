@@ -15,7 +15,7 @@ class State:
     ring: torch.Tensor
     real: torch.Tensor
     imaginary: torch.Tensor
-    taps: torch.Tensor  # (taps, channels)
+    taps: torch.Tensor  # (2 taps, channels): newest last, twice, so that each rotation is a slice
     turn: tuple[torch.Tensor, torch.Tensor]  # exp(dt A), (frequencies, 1, channels)
     read: tuple[torch.Tensor, torch.Tensor]  # 2 dt C
     skips: tuple[torch.Tensor, torch.Tensor]
@@ -35,7 +35,7 @@ class State:
         return cls(
             torch.zeros(TAPS, batch, channels, dtype=dtype, device=device),
             *state.unbind(0),
-            shift.read.detach().T.contiguous(),
+            shift.read.detach().T.flip(0).repeat(2, 1),
             (turn_real, turn_imaginary),
             (read[0], read[1]),
             (shift.skip.detach(), diagonal.skip.detach()),
@@ -45,7 +45,7 @@ class State:
         """One token, each (batch, channels): q * diagonal(shift(k) * v) in fp32; the state moves on."""
         slot = position % TAPS
         self.ring[slot] = k
-        taps = self.taps.flip(0).roll(slot + 1, 0)  # the newest key is at `slot`, the one before it below
+        taps = self.taps[TAPS - 1 - slot : 2 * TAPS - 1 - slot]  # newest at `slot`, the one before it below
         move = self.fused or advance
         return move(q, k, v, self.ring, taps, self.real, self.imaginary, *self.turn, *self.read, *self.skips)
 

@@ -42,6 +42,7 @@ class Fused(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: Given, output: tuple[torch.Tensor, torch.Tensor]) -> None:
         ctx.save_for_backward(*inputs, output[1])
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
 
     @staticmethod
     def backward(ctx: Any, arriving: torch.Tensor, _: torch.Tensor) -> Given:
