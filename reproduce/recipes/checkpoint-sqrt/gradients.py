@@ -35,15 +35,16 @@ def check(context: Context) -> None:
 
 def _gradients(way: checkpointing.Way, layers: list[nn.Module], x: torch.Tensor) -> list[torch.Tensor]:
     """Of every parameter, with kernels that always add in the same order; zero where none arrived."""
-    with (
-        sdpa_kernel(SDPBackend.MATH),
-        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
-    ):
-        out = way(layers, x)
-        arriving = torch.linspace(-1, 1, out.numel(), device=x.device).view_as(out)
-        found = torch.autograd.grad(
-            out, chains.parameters(layers), arriving, allow_unused=True, materialize_grads=True
-        )
+    torch.backends.cudnn.deterministic = True
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            out = way(layers, x)
+            arriving = torch.linspace(-1, 1, out.numel(), device=x.device).view_as(out)
+            found = torch.autograd.grad(
+                out, chains.parameters(layers), arriving, allow_unused=True, materialize_grads=True
+            )
+    finally:
+        torch.backends.cudnn.deterministic = False
     return list(found)
 
 
