@@ -34,6 +34,7 @@ def test_losses_are_the_members_losses(tied):
             rel=1e-6,  # a member's loss is in fp32
         )
         assert fleet.parameters(False) == fleet.member(index).size(False) - 5 * shape.width
+    assert fleet.copies(1, 3).evaluate(tokens, parts=1)[1] == pytest.approx(float(losses[1]))
     assert fleet.evaluate(tokens[:, :2], parts=2)[0] == pytest.approx(
         float(fleet.loss(tokens[:, :2]).detach()[0])
     )

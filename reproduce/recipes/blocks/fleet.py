@@ -5,6 +5,7 @@ A member is a TinyGPT with learned positions and norms without gains; tensors ar
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 
@@ -107,6 +108,12 @@ class Fleet:
         """(models,) losses, without gradients, in `parts` pieces of equal size."""
         with torch.no_grad():
             return torch.stack([self.loss(piece) for piece in tokens.chunk(parts, dim=1)]).mean(0)
+
+    def copies(self, index: int, count: int) -> "Fleet":
+        """The same model `count` times, not to be trained: to judge it on different tokens at once."""
+        found = copy(self)
+        found.count, found.flat = count, self.flat.detach()[index].expand(count, -1)
+        return found
 
     def member(self, index: int) -> TinyGPT:
         """One model as a TinyGPT on the same device, for generation; only in the default manner."""
