@@ -15,7 +15,8 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reproduce.recipes.blocks import flashdecode
-from reproduce.recipes.toolbox import Profile, Work, release, synchronise
+from reproduce.recipes.context import Context
+from reproduce.recipes.toolbox import Comparison, Profile, Work, release, synchronise
 
 VERSION = 1
 DECODE = Profile("D1 decode", 3, 0.02, 20, 0.3, 4.0, 0.005)
@@ -91,6 +92,36 @@ def over_batches(
         finally:
             release(device)
     return found
+
+
+def report(
+    context: Context,
+    name: str,
+    times: Comparison,
+    pair: tuple[str, str],
+    least: Mapping[str, float],
+    note: str,
+    **detail: Any,
+) -> None:
+    """Reports the speed-up of pair[0] over pair[1] beside the ratio of the least times of both, in ms."""
+    candidate, baseline = pair
+    context.measure(
+        name,
+        times.speedup(candidate, baseline),
+        predicted=least[baseline] / least[candidate],
+        predicted_note=f"{note} {least[baseline]:.3g} ms against {least[candidate]:.3g} ms at least.",
+        noise=times.noise(),
+        detail={
+            "baseline": baseline,
+            "candidate": candidate,
+            "arms": times.figures(),
+            "fraction_of_limit": {
+                side: least[arm] / times.median(arm).value
+                for side, arm in (("candidate", candidate), ("baseline", baseline))
+            },
+            **detail,
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -189,6 +220,25 @@ def fastest(
         raise RuntimeError("No way of attending works for these tensors.")
     best = min(times, key=times.__getitem__)
     return Choice(best, tried[best], times)
+
+
+def first_right(
+    tried: Mapping[str, Result], error_of: Callable[[Result], float], limit: float, log: Log
+) -> str:
+    """The name of the first that works here with an error within `limit`; those before it are said to `log`.
+
+    The last is taken even if it is wrong: that is for the recipe's guard to say.
+    """
+    *others, name = tried
+    for other in others:
+        try:
+            error = error_of(tried[other])
+            if error <= limit:
+                return other
+            log(f"{other}: left out, its error is {error:.2g}.")
+        except Exception as error:  # a kernel that cannot be had here fails in its own manner
+            log(f"{other}: left out, {type(error).__name__}: {str(error)[:200]}")
+    return name
 
 
 def _all(attend: Attend, sets: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> None:
