@@ -99,7 +99,9 @@ def inverse_factor(products: torch.Tensor, damp: float = DAMP) -> torch.Tensor:
     lower = torch.linalg.cholesky(backwards)
     del backwards, diagonal
     one = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)
-    return torch.linalg.solve_triangular(lower, one, upper=False).flip(0, 1)
+    inverse = torch.linalg.solve_triangular(lower, one, upper=False)
+    del lower, one
+    return inverse.flip(0, 1)
 
 
 def sweep(weight: torch.Tensor, factor: torch.Tensor, choose: Choose, block: int = BLOCK) -> torch.Tensor:
