@@ -120,7 +120,7 @@ def _time(
     works = launched_at_once(context, {"dense": _all(given, dense), "sparse": _all(given, packed)})
     if search and context.device.type == "cuda" and _take_searched(context, given, packed, len(shapes)):
         works |= launched_at_once(context, {"sparse, searched": _all(given, packed)})
-    how = profile(context.preset, KERNEL, max_s=seconds)
+    how = profile(context.preset, KERNEL, min_s=min(KERNEL.min_s, seconds / 5), max_s=seconds)
     least = _least(ceilings, shapes, rows, dtype)
     return Timed(compare(works, "dense", how, context.device), least, copies)
 
