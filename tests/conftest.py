@@ -14,6 +14,7 @@ from django.conf import settings
 from playwright.sync_api import sync_playwright
 
 from config import embedded
+from reproduce.recipes import spec
 from tests.live import chromium, running_stack
 
 VAR = Path(tempfile.mkdtemp(prefix="spectrum-test-"))
@@ -70,6 +71,13 @@ def ben(db):
 def cy(db):
     """A stranger to everything that is Ben's."""
     return make_user("cy")
+
+
+@pytest.fixture
+def two_recipes(monkeypatch):
+    """The site as if there were two recipes, for what counts or lists them."""
+    two = tuple(spec.load(slug) for slug in ("flashattention-io", "lora-memory"))
+    monkeypatch.setattr("reproduce.catalogue._shelves", lambda: (two, {}))
 
 
 @pytest.fixture(scope="session")

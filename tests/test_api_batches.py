@@ -8,7 +8,7 @@ from tests.making import make_paper
 from tests.making_programs import make_program, told
 from tests.test_batches import FLASH, LORA, make_operator
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("two_recipes")]
 ALL = {"kind": "all", "preset": "smoke"}
 
 

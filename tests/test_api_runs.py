@@ -175,7 +175,7 @@ def test_operators_cancel_any_run_and_others_none(flash, ada, ben, cy):
     assert cancelled_by(cy, run).json()["status"] == "cancelled"
 
 
-def test_recipes_say_what_they_measure_and_with_which_parameters(client, flash):
+def test_recipes_say_what_they_measure_and_with_which_parameters(client, flash, two_recipes):
     rows = client.get("/api/recipes").json()["results"]
     assert [(row["slug"], row["paper"]) for row in rows] == [
         ("flashattention-io", "dao2022flash"),

@@ -14,7 +14,7 @@ from reproduce.models import Batch, BatchMember, Run
 from tests.making import make_paper, make_technique
 from tests.making_runs import CPU_SLOT, make_run, make_worker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("two_recipes")]
 FLASH, LORA = "flashattention-io", "lora-memory"
 
 

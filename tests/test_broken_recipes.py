@@ -20,8 +20,8 @@ def broken(tmp_path, monkeypatch):
     (folder / "broken-one").mkdir()
     text = sound.read_text().replace(f'slug = "{sound.parent.name}"', 'slug = "broken-one"')
     (folder / "broken-one" / "recipe.toml").write_text(text.replace('metric = "', 'metric = "no_such_', 1))
-    for recipe in folder.iterdir():
-        (recipe / "run.py").touch()
+    for recipe in folder.glob("*/recipe.toml"):
+        (recipe.parent / "run.py").touch()
     monkeypatch.setattr(spec, "FOLDER", folder)
     catalogue._shelves.cache_clear()
     yield "broken-one"

@@ -13,7 +13,7 @@ from tests.making import make_claim, make_paper, make_technique
 from tests.making_runs import make_measurement, make_run, make_worker
 from tests.test_batches import FLASH, LORA, make_operator, members_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("two_recipes")]
 ALL = {"kind": "all", "preset": "smoke"}
 NO_BODY = {"status": "done", "finished": "2026-01-02T03:04:05Z"}
 

@@ -230,10 +230,20 @@ def test_a_broken_recipe_hides_no_other(tmp_path, monkeypatch):
         spec.load_all()
 
 
-@pytest.mark.parametrize("slug", ["nothing-here", "../spec", "", "Sorted-Things"])
-def test_an_unknown_recipe_is_named_with_those_there_are(slug):
-    with pytest.raises(spec.RecipeError, match=r"There is no recipe .*flashattention-io, lora-memory"):
+@pytest.mark.parametrize(
+    ("slug", "told"),
+    [
+        ("nothing-here", "'nothing-here'; `ls` lists those there are."),
+        ("../spec", "'../spec'; `ls` lists those there are."),
+        ("", "''; `ls` lists those there are."),
+        ("lora-memry", "'lora-memry'; near to it: lora-memory"),
+        ("FlashAttention-IO", "'FlashAttention-IO'; near to it: flashattention-io"),
+    ],
+)
+def test_an_unknown_recipe_is_named_with_those_near_to_it(slug, told):
+    with pytest.raises(spec.RecipeError) as refused:
         spec.load(slug)
+    assert str(refused.value).startswith(f"There is no recipe {told}")
 
 
 def test_the_recipes_that_ship_have_no_fault():

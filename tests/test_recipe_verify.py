@@ -35,20 +35,28 @@ def faults(path, capsys):
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
-def test_shipped_results_pass_and_their_timings_follow_from_their_samples(path, capsys):
+def test_shipped_results_pass(path, capsys):
     assert main(["verify", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1:5] == [
-        "ok     seal: none, it is from before seals.",
-        f"ok     recipe: {bundle.read(path)['recipe']['slug']} version 2, as in this checkout.",
+    seal = (
+        "none, it is from before seals"
+        if "20261123" in path.stem
+        else "nothing was changed since it was written"
+    )
+    assert lines[1] == f"ok     seal: {seal}."
+    assert lines[3:5] == [
         "ok     parameters: full, allowed.",
         "ok     measures: names and units as promised.",
     ]
+
+
+def test_timings_follow_from_their_samples_and_counts_do_not(shipped, tmp_path, capsys):
+    assert main(["verify", str(RESULTS / f"{SLUG}-h200-20261123-1.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
     again = [line.split()[1] for line in lines if " again, " in line]
     counted = [line.split()[1] for line in lines if "no ratio of two medians" in line]
-    timed = [name.strip(":") for name in again]
-    assert [name for name in timed if "speedup" in name or "overhead" in name] == timed
-    assert [name for name in counted if "speedup" in name or "overhead" in name] == []
+    assert len(again) >= 3 and all("speedup" in name for name in again)
+    assert len(counted) >= 3 and not any("speedup" in name for name in counted)
 
 
 def test_a_measure_that_its_samples_do_not_give_is_a_fault(shipped, tmp_path, capsys):
@@ -101,7 +109,7 @@ def test_a_recipe_that_is_not_here_is_a_fault(shipped, tmp_path, capsys):
     recipe = {**shipped["recipe"], "slug": "no-such"}
     status, found, _ = faults(offered(tmp_path, shipped, recipe=recipe), capsys)
     assert status == 1
-    assert found == [f"FAULT  recipe: There is no recipe 'no-such'; there are: {', '.join(spec.slugs())}."]
+    assert found == ["FAULT  recipe: There is no recipe 'no-such'; `ls` lists those there are."]
 
 
 def test_what_is_no_bundle_is_refused_with_its_fault(tmp_path, capsys):

@@ -14,7 +14,7 @@ from tests.making import make_paper
 from tests.making_runs import make_run
 from tests.test_batches import CPU_SLOT, FLASH, LORA, end, make_operator, make_torch_worker, members_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("two_recipes")]
 NOW = "2.13.0+cpu"
 GPU_SLOT = CPU_SLOT | {"device": "cuda", "gpus": ["GPU-1"], "memory_gb": 30}
 

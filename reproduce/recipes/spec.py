@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,9 @@ def load(slug: str) -> Recipe:
     if not re.fullmatch(SLUG, slug) or not (FOLDER / slug / "recipe.toml").is_file():
         if re.fullmatch(SLUG, slug) and (FOLDER / slug).is_dir():
             raise RecipeError(f"The folder {slug} has no recipe.toml: add one, or make a folder by `new`.")
-        raise RecipeError(f"There is no recipe {slug[:80]!r}; there are: {', '.join(slugs())}.")
+        near = ", ".join(get_close_matches(slug[:80], slugs(), n=3))
+        remedy = f"near to it: {near}" if near else "`ls` lists those there are"
+        raise RecipeError(f"There is no recipe {slug[:80]!r}; {remedy}.")
     return read(FOLDER / slug / "recipe.toml")
 
 
