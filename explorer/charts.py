@@ -18,7 +18,7 @@ from django.utils.safestring import mark_safe
 
 from explorer.templatetags.figures import plain
 
-VERSION = 2  # raise it when the same data is to be drawn differently
+VERSION = 3  # raise it when the same data is to be drawn differently
 MONTH_S = 30 * 24 * 3600
 WIDTH, HEIGHT, MOST_POINTS = 460, 250, 80
 INK, MUTED, RULE = "#010101", "#020202", "#030303"
@@ -26,6 +26,8 @@ LINES = [f"#0000f{number}" for number in range(1, 7)]
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--line)"} | {
     colour: f"var(--line-{number})" for number, colour in enumerate(LINES, 1)
 }
+# Lines that the measured ones are held against: dashed, in the colours of text, without marks.
+LEVELS = {"claimed by the paper": INK, "roofline limit": MUTED, "claimed": INK}
 TRACES = {
     "memory_mb": ("GPU memory", "MB"),
     "utilisation": ("GPU utilisation", "%"),
@@ -100,11 +102,13 @@ def axis_title(axis):
 def declare(x_title, y_title, rows, axes):
     """The Vega-Lite of lines with their intervals. Lines differ by dash and shape as well as by colour."""
     labels = list(dict.fromkeys(row["line"] for row in rows))
+    free = iter(LINES * (1 + len(labels) // len(LINES)))
+    colours = [LEVELS.get(label) or next(free) for label in labels]
     named = {"legend": LEGEND if len(labels) > 1 else None}
     y_scale = scale(axes["y"], [row["y"] for row in rows])
     chart = alt.Chart(alt.Data(values=rows)).encode(
         x=ordinal(x_title) if axes["x"].get("ordinal") else quantity(x_title, axes["x"], rows),
-        color=alt.Color("line:N", scale=alt.Scale(domain=labels, range=LINES[: len(labels)]), **named),
+        color=alt.Color("line:N", scale=alt.Scale(domain=labels, range=colours), **named),
     )
     line = chart.encode(y=alt.Y("y:Q", title=y_title, scale=y_scale))
     apart = axes["x"].get("ordinal")  # between two runs there is nothing that a band could cover

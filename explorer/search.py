@@ -230,15 +230,17 @@ def evidence(name):
     if name == "claims":
         return Q(pk__in=Claim.objects.order_by().values("paper"))
     if name == "recipe":
-        return Q(pk__in=Identifier.objects.filter(any_of(recipe_names())).order_by().values("paper"))
+        return with_recipe()
     measured = scored() if name == "measured" else scored().filter(verdict=name)
     return Q(pk__in=measured.order_by().values("run__paper"))
 
 
-def recipe_names():
-    for recipe in catalogue.recipes():
-        scheme, value = recipe.paper.split(":", 1)
-        yield Q(scheme=scheme, value=identity.normalise(scheme, value))
+def with_recipe():
+    names = [catalogue.name_of_paper(recipe) for recipe in catalogue.recipes()]
+    keys = [value for scheme, value in names if scheme == catalogue.KEY]
+    identified = any_of(Q(scheme=scheme, value=value) for scheme, value in names if scheme != catalogue.KEY)
+    found = Q(pk__in=Identifier.objects.filter(identified).order_by().values("paper"))
+    return found | Q(key__in=keys) if keys else found
 
 
 def counted(rows, column):

@@ -39,6 +39,7 @@ urlpatterns = [
     path("changes/<int:change_id>/undo", views_desk.undo, name="undo"),
     # The pool
     path("recipes", views_recipes.recipes, name="recipes"),
+    path("recipes.csv", views_recipes.recipes_csv, name="recipes_csv"),
     path("recipes/<slug:slug>", views_recipes.recipe, name="recipe"),
     path("recipes/<slug:slug>/run", views_recipes.request_run, name="request_run"),
     path("runs", views_runs.runs, name="runs"),

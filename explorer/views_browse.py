@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 from explorer import citing, comparison
 from explorer.addresses import paper_named, present_key
 from explorer.heatmap import heat_map
+from explorer.pictures import main_pictures
 from explorer.search import Search, scored, with_evidence
 from papers import bibtex
 from papers.identifiers import link
@@ -70,6 +71,7 @@ def paper(request, key):
         "rows": rows,
         "unclaimed": unclaimed,
         "recipes": recipes,
+        "pictures": main_pictures(recipes),
         "runs": ours(found.runs.select_related("requested_by"))[:SHOWN],
         "contributed": comparison.contributed().filter(claim__isnull=False, run__in=contributed_runs(found)),
         "bibtex": bibtex.entry(found),

@@ -1,14 +1,19 @@
 """Pages of the recipes: what each measures and has measured, and the form that asks for a run."""
 
+from urllib.parse import urlencode
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
+from explorer import scoreboard
+from explorer.pictures import pictures_of
+from explorer.templatetags.figures import WORDS
 from explorer.throttle import limited
 from explorer.trends import trends
+from papers.models import AXES
 from reproduce import catalogue, demand, pool, pooling
 from reproduce.models import Run
 from reproduce.operators import is_operator
@@ -17,14 +22,34 @@ from reproduce.recipes.spec import PRESETS
 
 @require_safe
 def recipes(request):
-    """Every recipe with its paper and what it has measured so far."""
-    counts = dict(Run.objects.filter(status="done").order_by().values_list("recipe").annotate(Count("pk")))
-    papers = catalogue.papers()
-    rows = [
-        {"recipe": recipe, "paper": papers.get(recipe.slug), "runs": counts.get(recipe.slug, 0)}
-        for recipe in catalogue.recipes()
-    ]
-    return render(request, "recipes/list.html", {"rows": rows, "broken": catalogue.broken()})
+    """Every recipe with its claim and what was measured, by axis; of one axis or verdict if so asked."""
+    chosen = _chosen(request)
+    context = {
+        "lines": scoreboard.lines(**chosen),
+        "chosen": chosen,
+        "axes": AXES,
+        "verdicts": [*WORDS, scoreboard.UNMEASURED],
+        "broken": catalogue.broken(),
+        "count": len(catalogue.recipes()),
+        "export": urlencode({name: value for name, value in chosen.items() if value}),
+    }
+    return render(request, "recipes/list.html", context)
+
+
+@require_safe
+def recipes_csv(request):
+    """The same table, chosen the same way."""
+    content = scoreboard.as_csv(scoreboard.lines(**_chosen(request)))
+    response = HttpResponse(content, content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="spectrum-recipes.csv"'
+    return response
+
+
+def _chosen(request):
+    """The filters asked for; what there is not filters nothing."""
+    axis, verdict = (request.GET.get(name, "") for name in ("axis", "verdict"))
+    known = {*WORDS, scoreboard.UNMEASURED}
+    return {"axis": axis if axis in AXES else "", "verdict": verdict if verdict in known else ""}
 
 
 @require_safe
@@ -67,7 +92,7 @@ def _recipe_or_404(slug):
 
 def _recipe_page(request, recipe, preset, typed, errors, status=200):
     preset = preset if preset in PRESETS else "full"
-    device = catalogue.device_of(preset)
+    device = catalogue.device_of(preset, recipe)
     paper = catalogue.paper_of(recipe)
     runs = Run.objects.filter(recipe=recipe.slug).select_related("requested_by").defer(*Run.HEAVY)
     pools = pooling.pools(recipe, preset)
@@ -79,6 +104,7 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
         "presets": PRESETS,
         "pools": pools,
         "trends": trends(recipe, pools),
+        "pictures": pictures_of(recipe),
         "device": device,
         "fields": _fields(recipe, preset, typed, errors),
         "fresh": "fresh" in request.POST,

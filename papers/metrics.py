@@ -130,7 +130,7 @@ _ALL = (
     Metric("max_context_ratio", "Context gain", "x", "higher", "ratio",
            "Longest context that passes, divided by the training length."),
     # Quality
-    Metric("accuracy", "Accuracy", "%", "higher", "absolute",
+    Metric("accuracy", "Accuracy", "fraction", "higher", "absolute",
            "Share of correct answers on the claim's task."),
     Metric("accuracy_delta", "Accuracy change", "points", "higher", "absolute",
            "Accuracy of the candidate minus that of the baseline."),

@@ -80,8 +80,8 @@ def fill(batch: Batch, plan: Plan, *, preset: str, who: AbstractUser, fresh: boo
     """Ask for each recipe of the plan that the batch does not have yet. Twice, or at once, does no harm."""
     asked = {"preset": preset, "typed": {}, "who": who, "fresh": fresh, "labels": plan.labels, "ring": False}
     new = [slug for slug in plan.slugs if _add(batch, slug, asked)]
-    if new:
-        doorbell.ring(catalogue.device_of(preset))
+    for device in sorted({catalogue.device_of(preset, catalogue.recipe(slug)) for slug in new}):
+        doorbell.ring(device)
 
 
 def recipes_of(technique: Technique) -> list[str]:

@@ -10,6 +10,8 @@ from papers.models import Identifier, Paper
 from reproduce.recipes import spec
 from reproduce.recipes.spec import Recipe
 
+KEY = "key"  # names a paper that has neither an arXiv id nor a DOI, as in papers/corpus/claims.toml
+
 
 @cache
 def _shelves() -> tuple[tuple[Recipe, ...], dict[str, list[str]]]:
@@ -39,17 +41,21 @@ def recipe(slug: str) -> Recipe | None:
 def recipes_of(paper: Paper) -> list[Recipe]:
     """The recipes that re-measure this paper."""
     names = {(identifier.scheme, identifier.value) for identifier in paper.identifiers.all()}
-    return [recipe for recipe in recipes() if _name(recipe) in names]
+    names.add((KEY, paper.key))
+    return [recipe for recipe in recipes() if name_of_paper(recipe) in names]
 
 
 def paper_of(recipe: Recipe) -> Paper | None:
     """The paper that a recipe re-measures; None if it is not in the database."""
-    return identity.resolve(*recipe.paper.split(":", 1))
+    scheme, value = name_of_paper(recipe)
+    if scheme == KEY:
+        return Paper.objects.filter(key=value).first()
+    return identity.resolve(scheme, value)
 
 
-def device_of(preset: str) -> str:
-    """The device class that a preset is meant for."""
-    return {"smoke": "cpu", "full": "cuda"}[preset]
+def device_of(preset: str, recipe: Recipe | None = None) -> str:
+    """The device class that a preset is meant for; some recipes are for a CPU in both."""
+    return "cuda" if preset == "full" and (recipe is None or recipe.gpus) else "cpu"
 
 
 def needs(recipe: Recipe, preset: str, labels: Sequence[str] = ()) -> dict[str, object]:
@@ -57,7 +63,7 @@ def needs(recipe: Recipe, preset: str, labels: Sequence[str] = ()) -> dict[str, 
 
     A small preset fits any CPU slot.
     """
-    device = device_of(preset)
+    device = device_of(preset, recipe)
     return {
         "device": device,
         "gpus": max(recipe.gpus, 1),
@@ -77,15 +83,17 @@ def fingerprint(digest: str, preset: str, parameters: dict[str, object], labels:
 
 
 def papers() -> dict[str, Paper]:
-    """Each recipe's paper by the recipe's slug, in one query; recipes without one are left out."""
-    names = {recipe.slug: _name(recipe) for recipe in recipes()}
-    values = [value for _, value in names.values()]
+    """Each recipe's paper by the recipe's slug, in at most two queries; recipes without one are left out."""
+    names = {recipe.slug: name_of_paper(recipe) for recipe in recipes()}
+    values = [value for scheme, value in names.values() if scheme != KEY]
+    keys = [value for scheme, value in names.values() if scheme == KEY]
     found = Identifier.objects.filter(value__in=values).select_related("paper")
     known = {(item.scheme, item.value): item.paper for item in found}
+    known |= {(KEY, paper.key): paper for paper in Paper.objects.filter(key__in=keys)} if keys else {}
     return {slug: known[name] for slug, name in names.items() if name in known}
 
 
-def _name(recipe: Recipe) -> tuple[str, str]:
-    """The scheme and value by which a recipe names its paper, in the spelling of Identifier."""
+def name_of_paper(recipe: Recipe) -> tuple[str, str]:
+    """The scheme and value by which a recipe names its paper, in the spelling of Identifier; or KEY."""
     scheme, value = recipe.paper.split(":", 1)
-    return scheme, identity.normalise(scheme, value)
+    return scheme, value if scheme == KEY else identity.normalise(scheme, value)

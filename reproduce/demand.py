@@ -78,7 +78,7 @@ def request_run(
         same = Run.objects.filter(fingerprint=wanted["fingerprint"], origin=Run.Origin.POOL)
         if run := _answer(same, fresh):
             return run, False
-        _refuse_beyond_quota(who, preset)
+        _refuse_beyond_quota(who, wanted["device"])
         beside = fresh or same.filter(status="running").exists()  # one that is being cancelled answers nobody
         repeat = (same.aggregate(last=Max("repeat"))["last"] or 0) + 1 if beside else 0
         run = Run(**wanted, repeat=repeat, requested_by=who, priority=priority)
@@ -156,7 +156,7 @@ def _answer(same: object, fresh: bool) -> Run | None:
     )
 
 
-def _refuse_beyond_quota(who: AbstractUser, preset: str) -> None:
+def _refuse_beyond_quota(who: AbstractUser, device: str) -> None:
     if is_operator(who):
         return
     now = quota(who)
@@ -164,7 +164,7 @@ def _refuse_beyond_quota(who: AbstractUser, preset: str) -> None:
         raise OverQuota(
             {"": f"You have {now.in_flight} runs waiting or running; wait for one, or cancel one."}
         )
-    if catalogue.device_of(preset) == "cuda" and now.used_s >= now.limit_s:
+    if device == "cuda" and now.used_s >= now.limit_s:
         raise OverQuota(
             {"": f"You used {now.used_s:.0f} of {now.limit_s:.0f} GPU-seconds in 24 hours; try again later."}
         )

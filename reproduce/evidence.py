@@ -7,16 +7,18 @@ from django.db import transaction
 from django.utils.dateparse import parse_datetime
 
 from papers.models import Claim, Paper
-from reproduce import verdict
+from reproduce import catalogue, verdict
 from reproduce.bundles import columns, pack
-from reproduce.catalogue import device_of, fingerprint, paper_of
 from reproduce.models import Measurement, Run, RunEvent
 from reproduce.recipes import bundle, spec
 from reproduce.recipes.spec import Measure, Recipe
 from reproduce.verdict import INVALID, NOT_COMPARABLE, Claimed, Measured, Verdict
 
 SMOKE = "A smoke run only checks that the recipe works, on two CPU cores; its numbers are never scored."
-NO_GPU = "The full preset is meant for a GPU; what a CPU measured is shown, never scored."
+MEANT_FOR = {
+    "cuda": "The full preset is meant for a GPU; what a CPU measured is shown, never scored.",
+    "cpu": "This recipe is meant for a CPU; what a GPU measured is shown, never scored.",
+}
 
 
 def store_measurements(run: Run, report: dict[str, Any]) -> list[Measurement]:
@@ -48,7 +50,7 @@ def finished_run(report: dict[str, Any], recipe: Recipe, paper: Paper, **fields:
         device=report["device"]["kind"],
         gpus=report["device"]["count"],
         time_limit=recipe.time_limit_s[report["preset"]],
-        fingerprint=fingerprint(report["recipe"]["digest"], report["preset"], report["parameters"]),
+        fingerprint=catalogue.fingerprint(report["recipe"]["digest"], report["preset"], report["parameters"]),
         status="done",
         progress=1,
         attempt=1,
@@ -71,7 +73,7 @@ def load_shipped(path: Path) -> Run | None:
         return None
     report = bundle.read(raw)
     recipe = spec.load(report["recipe"]["slug"])
-    if (paper := paper_of(recipe)) is None:
+    if (paper := catalogue.paper_of(recipe)) is None:
         raise spec.RecipeError(f"the paper of {recipe.slug} is not in the database; run load_corpus first")
     with transaction.atomic():
         run = finished_run(report, recipe, paper, origin=Run.Origin.SHIPPED, **stored)
@@ -107,18 +109,22 @@ def judge(run: Run, measure: Measure, claim: Claim | None, measured: Measured) -
     """The verdict with all that stands around the number: preset, device, guards, what the recipe scores."""
     if run.preset == "smoke":
         return Verdict(NOT_COMPARABLE, SMOKE)
-    if run.device != device_of(run.preset):
-        return Verdict(NOT_COMPARABLE, NO_GPU)
+    if run.device != (meant := catalogue.device_of(run.preset, catalogue.recipe(run.recipe))):
+        return Verdict(NOT_COMPARABLE, MEANT_FOR[meant])
     if broken := [guard for guard in run.guards if not guard["passed"]]:
         names = ", ".join(guard["name"].replace("_", " ") for guard in broken)
         return Verdict(INVALID, f"A guard failed ({names}), and a wrong result cannot have a speed.")
     if not measure.scored:
         return Verdict(NOT_COMPARABLE, measure.note or "The recipe does not score this number.")
-    claimed = claim and Claimed(
-        claim.value, claim.low, claim.high, claim.better, claim.kind, claim.range_printed
-    )
+    kind = "ratio" if is_comparable(measure, run.device_name) else claim and claim.kind
+    claimed = claim and Claimed(claim.value, claim.low, claim.high, claim.better, kind, claim.range_printed)
     judged = verdict.judge(claimed, measured, measure.rule, measure.tolerance)
     return Verdict(judged.code, judged.reason + _hardware(claimed, measured, measure.rule))
+
+
+def is_comparable(measure: Measure, device_name: str) -> bool:
+    """Whether the recipe says that an absolute number from this device may be held against the claim."""
+    return any(part == "any" or part in device_name for part in measure.comparable_on)
 
 
 def _hardware(claimed: Claimed | None, measured: Measured, rule: str) -> str:

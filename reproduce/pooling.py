@@ -40,6 +40,7 @@ class Number:
     runs: int
     n: int  # samples of all runs together
     spread: float | None  # between runs, (largest - smallest) / median; None for one run
+    predicted: float | None  # by the roofline of the hardware, the median of the runs
     verdict: Verdict
 
     @property
@@ -94,7 +95,28 @@ def spread(values: Sequence[float]) -> float | None:
 def pools(recipe: Recipe, preset: str) -> list[Pool]:
     """All repeats of what the recipe asks as it stands, with the preset's own parameters, by device."""
     asked = {"recipe_digest": recipe.digest, "parameters": recipe.parameters(preset, {})}
-    return _pools(recipe, _repeats(recipe=recipe.slug, preset=preset, **asked))
+    return _pools(recipe, _repeats(recipe=recipe.slug, preset=preset, **asked)[:LATEST])
+
+
+def headlines(recipes: Sequence[Recipe]) -> dict[str, list[Pool]]:
+    """For each recipe that has results its headline number, pooled: by device, each with its newest torch.
+
+    A constant number of queries, however many recipes there are.
+    """
+    asked = {recipe.digest: recipe for recipe in recipes}
+    repeats = _repeats(
+        Measurement.objects.filter(headline=True), preset="full", recipe_digest__in=list(asked)
+    )
+    found = defaultdict(list)
+    for run in repeats[: LATEST * max(1, len(asked))]:
+        if run.parameters == asked[run.recipe_digest].parameters("full", {}):
+            found[run.recipe_digest].append(run)
+    return {asked[digest].slug: _newest(_pools(asked[digest], runs)) for digest, runs in found.items()}
+
+
+def _newest(pools: Sequence[Pool]) -> list[Pool]:
+    """Of each device the pool with the newest torch; `pools` are sorted by device, then torch."""
+    return list({pool.device_name: pool for pool in pools}.values())
 
 
 def pool_of(run: Run) -> Pool | None:
@@ -103,20 +125,21 @@ def pool_of(run: Run) -> Pool | None:
     if recipe is None or run.status != Run.Status.DONE or run.origin == Run.Origin.CONTRIBUTED:
         return None
     same = ("recipe", "recipe_digest", "preset", "parameters", "device_name")
-    found = _pools(recipe, _repeats(**{name: getattr(run, name) for name in same}))
+    found = _pools(recipe, _repeats(**{name: getattr(run, name) for name in same})[:LATEST])
     return next((pool for pool in found if run in pool.runs), None)
 
 
-def _repeats(**question: Any) -> QuerySet[Run]:
+def _repeats(measurements: QuerySet[Measurement] | None = None, **question: Any) -> QuerySet[Run]:
     light = [name for name in Run.HEAVY if name != "guards"]
-    measured = Prefetch("measurements", Measurement.objects.select_related("claim"))
+    wanted = Measurement.objects.all() if measurements is None else measurements
+    measured = Prefetch("measurements", wanted.select_related("claim"))
     return (
         Run.objects.filter(status="done", **question)
         .exclude(origin=Run.Origin.CONTRIBUTED)
         .defer(*light)
         .annotate(torch=torches.MEASURED_WITH)
         .prefetch_related(measured)
-        .order_by("-finished", "-pk")[:LATEST]
+        .order_by("-finished", "-pk")
     )
 
 
@@ -161,6 +184,7 @@ def _number(newest: Run, measure: Measure, given: list[Measurement]) -> Number:
         runs=len(given),
         n=sum(each.n for each in given),
         spread=spread(values),
+        predicted=measured.predicted,
         verdict=judge(newest, measure, claim, measured),
     )
 

@@ -1,11 +1,12 @@
 """From a bundle to judged measurements: what is scored, what is not, and what ships with the project."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from reproduce import bundles, evidence
+from reproduce import bundles, catalogue, evidence
 from reproduce.models import Measurement, Run
 from reproduce.recipes import bundle, spec
 from tests.making import make_claim, make_paper
@@ -111,7 +112,7 @@ def test_a_bad_shipped_bundle_is_named_and_the_good_ones_load(paper, tmp_path, s
     ("over", "verdict", "reason"),
     [
         ({"preset": "smoke", "kind": "cpu"}, "not_comparable", evidence.SMOKE),
-        ({"kind": "cpu"}, "not_comparable", evidence.NO_GPU),
+        ({"kind": "cpu"}, "not_comparable", evidence.MEANT_FOR["cuda"]),
         ({"passed": False}, "invalid", "A guard failed (exact), and a wrong result cannot have a speed."),
     ],
 )
@@ -133,3 +134,36 @@ def test_when_the_hardware_cannot_show_the_claim_the_verdict_says_so(paper):
     judged = evidence.judge(run, measure, paper.claims.get(), low)
     assert judged.code == "same_direction"
     assert judged.reason.endswith(" Hardware-limited: its roofline here allows 3.1 at best.")
+
+
+@pytest.mark.parametrize(
+    ("device_name", "parts", "verdict"),
+    [
+        ("NVIDIA H100 80GB HBM3", ("H100", "H200"), "reproduced"),
+        ("NVIDIA A100", ("H100", "H200"), "not_comparable"),
+        ("NVIDIA A100", (), "not_comparable"),
+        ("NVIDIA A100", ("any",), "reproduced"),
+    ],
+)
+def test_an_absolute_number_is_scored_only_where_its_recipe_says_it_is_comparable(
+    paper, device_name, parts, verdict
+):
+    claim = make_claim(paper, slug="tflops", metric="tflops", value=335, low=300, high=420, kind="absolute")
+    measure = spec.Measure("rate", "tflops", "Rate", "band", claim="tflops", comparable_on=parts)
+    run = make_run(paper=paper, preset="full", device="cuda", device_name=device_name)
+    judged = evidence.judge(run, measure, claim, evidence.Measured(350.0, 349.0, 351.0))
+    assert judged.code == verdict
+
+
+def test_a_recipe_for_the_cpu_is_scored_on_a_cpu_and_nowhere_else(paper, monkeypatch):
+    measure = next(m for m in spec.load(SLUG).measures if m.headline)
+    on_cpu = replace(spec.load(SLUG), gpus=0)
+    monkeypatch.setattr(catalogue, "recipe", lambda slug: on_cpu)
+    good = evidence.Measured(6.0, 5.9, 6.1, noise=0.0)
+    verdicts = [
+        evidence.judge(make_run(paper=paper, preset="full", device=device), measure, paper.claims.get(), good)
+        for device in ("cpu", "cuda")
+    ]
+    assert [verdict.code for verdict in verdicts] == ["reproduced", "not_comparable"]
+    assert verdicts[1].reason == evidence.MEANT_FOR["cpu"]
+    assert catalogue.needs(on_cpu, "full")["device"] == "cpu"

@@ -48,6 +48,7 @@ def test_two_processes_measure_together_and_the_first_writes_one_bundle(measured
     assert [(metric["name"], metric["value"]) for metric in found["metrics"]] == [("total", 3.0)]
     measurement = found["environment"]["measurement"]
     assert (measurement["processes"], len(measurement["peaks"])) == (2, 2)
+    assert measurement["comparisons"]["probe"]["all_reduce"] > 0
     assert "TORCHELASTIC_RUN_ID" not in found["environment"]["code"]["variables"]
     told = events(measured.with_suffix(".jsonl"))
     assert [event["type"] for event in told] == ["progress", "guard", "metric", "progress", "bundle"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reproduce.recipes import spec
+from reproduce.recipes import blocks, spec
 from reproduce.recipes.parameters import ParameterError
 
 VALID = """
@@ -184,6 +184,11 @@ def test_a_valid_recipe_is_read(tmp_path):
             'choices = ["up", "down"]\nmin = 1',
             "parameters.order.min has no meaning",
         ),
+        (
+            'rule = "none"',
+            'rule = "none"\ncomparable_on = ["H100"]',
+            "measures[2].comparable_on is for absolute numbers only",
+        ),
         ('choices = ["up", "down"]', "", "parameters.order.choices is missing"),
         ("max_items = 3", "max_items = 2", "parameters.lengths.full: Enter 1 to 2 whole numbers"),
         ("stable]", "stable]\nmax_items = 3", "parameters.stable.max_items has no meaning"),
@@ -295,3 +300,30 @@ def test_a_refused_parameter_gets_one_sentence(tmp_path, name, value, sentence):
     with pytest.raises(ParameterError) as refused:
         recipe.parameters("smoke", {name: value, "order": "down"} if name != "order" else {name: value})
     assert refused.value.faults == {name: sentence}
+
+
+def test_the_digest_changes_with_the_version_of_a_block_that_the_recipe_uses(tmp_path, monkeypatch):
+    shared = tmp_path / "blocks"
+    shared.mkdir()
+    (shared / "sorting.py").write_text("from reproduce.recipes.blocks import counting\nVERSION = 3\n")
+    (shared / "counting.py").write_text("VERSION = 1\n")
+    (shared / "unused.py").write_text("VERSION = 1\n")
+    monkeypatch.setattr(blocks, "FOLDER", shared)
+    monkeypatch.setattr(spec, "FOLDER", tmp_path)
+    path = make_recipe(tmp_path)
+    (path.parent / "run.py").write_text("from reproduce.recipes.blocks.sorting import order\n")
+    assert blocks.used_in(path.parent) == [("counting", 1), ("sorting", 3)]
+    before = spec.load("sorted-things").digest
+    (shared / "unused.py").write_text("VERSION = 2\n")
+    assert spec.load("sorted-things").digest == before
+    (shared / "counting.py").write_text("VERSION = 2\n")
+    assert spec.load("sorted-things").digest != before
+
+
+def test_a_block_without_a_version_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "sorting.py").write_text("")
+    monkeypatch.setattr(blocks, "FOLDER", tmp_path)
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "run.py").write_text("import reproduce.recipes.blocks.sorting\n")
+    with pytest.raises(ValueError, match=r"blocks/sorting\.py has no VERSION"):
+        blocks.used_in(tmp_path / "recipe")

@@ -72,9 +72,12 @@ def test_band(claim, measure, verdict):
         ("exp", 0.62, 0.01, None, "same_direction"),
         ("exp", 0.70, 0.01, None, "not_reproduced"),
         ("exp", 0.60, 0.40, None, "inconclusive"),
+        ("order", 0.5, 0.0, None, "reproduced"),
+        ("order", 0.25, 0.0, None, "same_direction"),
+        ("order", 0.0, 0.0, None, "not_reproduced"),
     ],
 )
-def test_fractions_exact_numbers_and_slopes(rule, value, half, tolerance, verdict):
+def test_fractions_exact_numbers_slopes_and_orderings(rule, value, half, tolerance, verdict):
     assert judge(claimed(0.5), measured(value, half), rule, tolerance).code == verdict
 
 
@@ -88,7 +91,7 @@ def test_without_a_claim_or_with_the_rule_none_nothing_is_scored():
 
 
 def test_every_verdict_has_a_sentence():
-    for rule in ("ratio", "band", "frac", "exact", "exp", "none"):
+    for rule in ("ratio", "band", "frac", "exact", "exp", "order", "none"):
         for value in (0.1, 1, 2, 2.5, 40):
             reason = judge(claimed(3.0, low=2.5, high=3.5), measured(value, 0.05), rule).reason
             assert (reason.endswith(".") and reason[0].isupper()) or reason[0].isdigit()

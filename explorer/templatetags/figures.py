@@ -91,6 +91,11 @@ def verdict_chip(verdict):
 
 
 @register.filter
+def verdict_word(verdict):
+    return WORDS.get(verdict, "not measured yet")
+
+
+@register.filter
 def span(seconds):
     """Seconds as people say them: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min."""
     if seconds is None:

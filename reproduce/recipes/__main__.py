@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from reproduce.recipes import report, rerunning, running, spec, verifying
+from reproduce.recipes import freezing, report, rerunning, running, spec, verifying
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +31,9 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="validate recipes; list every fault")
     check.add_argument("slug", nargs="?")
     check.set_defaults(act=_check)
+    freeze = commands.add_parser("freeze", help="write down the rules of scoring before the first scored run")
+    freeze.add_argument("slugs", nargs="*", metavar="slug")
+    freeze.set_defaults(act=freezing.freeze)
     run = commands.add_parser("run", help="run a recipe and write its bundle")
     run.add_argument("slug")
     run.add_argument("--preset", choices=spec.PRESETS, default="smoke")
@@ -65,6 +68,9 @@ def _check(given: argparse.Namespace) -> int:
         checked = [spec.load(given.slug)] if given.slug else spec.load_all()
     except spec.RecipeError as error:
         print(error, file=sys.stderr)
+        return 1
+    if broken := freezing.broken_promises(checked):
+        print("\n".join(broken), file=sys.stderr)
         return 1
     print(f"{len(checked)} recipe{'' if len(checked) == 1 else 's'} checked, no fault found.")
     return 0

@@ -35,9 +35,12 @@ class CannotRun(ValueError):
 
 
 def choose_device(wanted: str | None, recipe: Recipe, preset: str) -> torch.device:
-    """The device asked for, else a GPU if there are enough; each process its own. Raises CannotRun."""
+    """The device asked for, else a GPU if the recipe wants one and there are enough. Raises CannotRun.
+
+    Each of several processes has a GPU of its own.
+    """
     needed, there = max(1, recipe.gpus), torch.cuda.device_count() if torch.cuda.is_available() else 0
-    kind = wanted or ("cuda" if there >= needed else "cpu")
+    kind = wanted or ("cuda" if recipe.gpus and there >= needed else "cpu")
     if kind == "cuda" and not there:
         raise CannotRun("torch sees no GPU here; use --device cpu with --preset smoke.")
     if kind == "cuda" and there < needed:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from reproduce.recipes import TOOLBOX_VERSION, bundle, environment, machine, toolbox
+from reproduce.recipes import TOOLBOX_VERSION, blocks, bundle, environment, machine, spec, toolbox
 from reproduce.recipes.context import SEED, Context
 from reproduce.recipes.gpu import Gpu, GpuUnseen
 from reproduce.recipes.trace import THROTTLED_LIMIT, Trace
@@ -84,6 +84,7 @@ class Recording:
         gpu, trace = self.context.device.type == "cuda", self.trace
         return {
             "toolbox": TOOLBOX_VERSION,
+            "blocks": dict(blocks.used_in(spec.FOLDER / self.context.recipe.slug)),
             "processes": self.context.world_size,
             "clock": "CUDA events" if gpu else "perf_counter",
             "flush_bytes": toolbox.FLUSH_BYTES if gpu else 0,

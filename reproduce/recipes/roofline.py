@@ -10,6 +10,7 @@ from functools import partial
 from statistics import median
 
 import torch
+import torch.distributed as dist
 
 from reproduce.recipes.toolbox import synchronise
 
@@ -23,6 +24,7 @@ class Probe:
     eighth: float | None  # fp8 matrix products, FLOP/s
     copy: float  # device copy, bytes read plus bytes written a second
     launch: float  # seconds from one empty kernel to the next
+    all_reduce: float | None = None  # bus bandwidth of a sum over all GPUs of the run, B/s; None for one
 
     def least_time(self, flop: float = 0, moved: float = 0, launches: int = 0, rate: str = "half") -> float:
         """Seconds under which this work cannot be done: the largest of arithmetic, bytes and launches."""
@@ -43,7 +45,13 @@ def probe(device: torch.device) -> Probe:
         eighth=_fp8_rate(size, device, seconds) if gpu else None,
         copy=_copy_rate(2**31 if gpu else 2**24, device, seconds),
         launch=_launch_gap(device),
+        all_reduce=_all_reduce_rate(2**28 if gpu else 2**20, device) if several() else None,
     )
+
+
+def several() -> bool:
+    """Whether this run has more processes than this one."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def _product_rate(size: int, dtype: torch.dtype, device: torch.device, seconds: float) -> float:
@@ -64,6 +72,19 @@ def _copy_rate(size: int, device: torch.device, seconds: float) -> float:
     source = torch.randint(0, 255, (size,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2 * size / _time(lambda: target.copy_(source), device, seconds)
+
+
+def _all_reduce_rate(size: int, device: torch.device, count: int = 20) -> float:
+    """As NCCL's tests count: each of n GPUs sends and receives 2 (n - 1) / n of `size` bytes."""
+    terms, ranks = torch.randn(size // 2, device=device).bfloat16(), dist.get_world_size()
+    times = []
+    for _ in range(count + 1):  # as often in every process; the first makes the connections
+        synchronise(device)
+        begun = time.perf_counter()
+        dist.all_reduce(terms, op=dist.ReduceOp.MAX)
+        synchronise(device)
+        times.append(time.perf_counter() - begun)
+    return 2 * (ranks - 1) / ranks * size / median(times[1:])
 
 
 def _launch_gap(device: torch.device, count: int = 1000) -> float:

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent
 PRESETS = ("smoke", "full")
 RULES = ("ratio", "band", "frac", "exact", "exp", "order", "none")
 SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
-PAPER = r"arxiv:(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})|doi:10\.\d{4,9}/\S+"
+PAPER = r"arxiv:(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})|doi:10\.\d{4,9}/\S+|key:[A-Za-z0-9_-]+"
 
 _MEASURE = record(
     {
@@ -34,6 +34,7 @@ _MEASURE = record(
     {
         "claim": text(60, r"[a-z0-9_]+(-\d+)?", "a claim's slug such as speedup_x or speedup_x-2"),
         "tolerance": number(0, 10),
+        "comparable_on": every(text(60, r"\S.*"), 10, least=1),
         "headline": flag,
         "scored": flag,
         "note": text(500),
@@ -77,6 +78,9 @@ class Measure:
     rule: str
     claim: str | None = None
     tolerance: float | None = None
+    comparable_on: tuple[
+        str, ...
+    ] = ()  # parts of device names on which an absolute number is scored; or "any"
     headline: bool = False
     scored: bool = True
     note: str = ""
@@ -186,9 +190,13 @@ def read(path: Path) -> Recipe:
     return Recipe(
         **{**data, "differs": tuple(data["differs"]), "changes": tuple(data["changes"])}
         | {"labels": tuple(data.get("labels", ()))}
-        | {"measures": tuple(Measure(**measure) for measure in data["measures"])}
+        | {"measures": tuple(_measure(given) for given in data["measures"])}
         | {"schema": tuple(Parameter.build(name, given) for name, given in parameters.items())}
     )
+
+
+def _measure(given: Mapping[str, Any]) -> Measure:
+    return Measure(**{**given, "comparable_on": tuple(given.get("comparable_on", ()))})
 
 
 def _contradictions(data: Mapping[str, Any], folder: Path) -> Iterator[str]:
@@ -213,5 +221,7 @@ def _measure_contradictions(measure: Mapping[str, Any]) -> Iterator[str]:
         yield " is scored, so it needs a claim and a rule; or set scored = false"
     if "tolerance" in measure and measure["rule"] not in ("exact", "exp"):
         yield f".tolerance has no meaning for the rule {measure['rule']!r}; only exact and exp take one"
+    if "comparable_on" in measure and METRICS[measure["metric"]].kind != "absolute":
+        yield ".comparable_on is for absolute numbers only; a ratio is comparable on every device"
     if "claim" in measure and re.sub(r"-\d+$", "", measure["claim"]) != measure["metric"]:
         yield f".claim {measure['claim']!r} is a claim about another metric than {measure['metric']!r}"

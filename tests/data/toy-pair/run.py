@@ -16,6 +16,7 @@ def run(context):
     if context.rank == 1 and context["fate"] == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     ours = torch.full([1 << 16], context.rank + 1.0, device=context.device)
+    context.probe()
     found = toolbox.compare(
         {"add": lambda call: dist.all_reduce(ours.clone())}, "add", toolbox.GLANCE, context.device
     )

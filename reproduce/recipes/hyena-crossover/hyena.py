@@ -1,0 +1,104 @@
+"""The Hyena operator of order two: projections, short convolutions, two gates, a long implicit convolution.
+
+Signals are (batch, n, width) outside and (batch, width, n) around the FFT. Source: arXiv:2302.10866.
+"""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+BANDS = 16  # sines and cosines of the positions that the filter is made from
+HIDDEN = 64  # width of the filter's network
+SINE_RATE = 14.0
+DECAYS = (0.3, 1.5)  # powers of e^-1 that slowest and fastest channels fall by over a fifth of the length
+
+
+class LongConvolution(torch.autograd.Function):
+    """Causal convolution of (batch, width, 2 n), zero beyond n, with a kernel (width, n), in fp32.
+
+    PyTorch's own derivative of a real FFT takes complex ones; here forward takes two, backward three.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, padded: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+        spectrum, answer = torch.fft.rfft(padded), torch.fft.rfft(kernel, n=padded.shape[-1])
+        ctx.save_for_backward(spectrum, answer)
+        return torch.fft.irfft(spectrum * answer, n=padded.shape[-1])[..., : kernel.shape[-1]]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        spectrum, answer = ctx.saved_tensors
+        length = gradient.shape[-1]
+        arriving = torch.fft.rfft(gradient, n=2 * length)
+        of_padded = torch.fft.irfft(arriving * answer.conj(), n=2 * length)
+        of_kernel = torch.fft.irfft((arriving * spectrum.conj()).sum(0), n=2 * length)[..., :length]
+        return of_padded, of_kernel
+
+
+def convolve(padded: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """(batch, width, 2 n), zero beyond n, and (width, n) to (batch, width, n)."""
+    return LongConvolution.apply(padded, kernel)
+
+
+def enter(u: torch.Tensor, short: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(batch, n, 3 width), short kernels (3, 3 width) -> gate (batch, width, n), product padded to 2 n."""
+    length = u.shape[1]
+    past = functional.pad(u, (0, 0, 2, 0))
+    u = past[:, :length] * short[0] + past[:, 1 : length + 1] * short[1] + u * short[2]
+    gate, other, value = u.transpose(1, 2).chunk(3, dim=1)
+    return gate.contiguous(), functional.pad((other * value).float(), (0, length)).contiguous()
+
+
+def leave(mixed: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+    """The second gate, and back to (batch, n, width)."""
+    return (gate * mixed.to(gate.dtype)).transpose(1, 2).contiguous()
+
+
+class Filter(nn.Module):
+    """The implicit kernel: a network with sine activations over positions, times a decaying window; fp32."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        sizes = [1 + 2 * BANDS, HIDDEN, HIDDEN, HIDDEN]
+        self.inner = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.out = nn.Linear(HIDDEN, width, bias=False)
+        self.rate = nn.Parameter(torch.full((HIDDEN,), SINE_RATE))
+        self.decay = nn.Parameter(torch.linspace(*DECAYS, width) * 5)
+
+    def forward(self, length: int) -> torch.Tensor:
+        """(width, length)."""
+        place = torch.linspace(0, 1, length, device=self.rate.device)[:, None]
+        angle = 2 * math.pi * place * torch.linspace(1e-4, BANDS - 1, BANDS, device=place.device)
+        x = torch.cat((place, angle.cos(), angle.sin()), dim=1)
+        for linear in self.inner:
+            x = torch.sin(self.rate * linear(x))
+        return (self.out(x) * torch.exp(-place * self.decay.abs())).T.contiguous()
+
+
+class Hyena(nn.Module):
+    """(batch, n, width) to the same. `enter` and `leave` may be replaced by compiled ones."""
+
+    def __init__(self, width: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, 3 * width, bias=False, dtype=dtype)
+        self.out = nn.Linear(width, width, bias=False, dtype=dtype)
+        self.short = nn.Parameter(torch.randn(3, 3 * width, dtype=dtype) * 3**-0.5)
+        self.skip = nn.Parameter(torch.randn(width))
+        self.filter = Filter(width)
+        self.enter, self.leave = enter, leave
+
+    def kernel(self, length: int) -> torch.Tensor:
+        """(width, length): the filter, and the skip around the convolution as its first tap."""
+        return self.filter(length) + functional.pad(self.skip[:, None], (0, length - 1))
+
+    def mix(self, x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+        """The operator with a given kernel (width, n)."""
+        gate, padded = self.enter(self.project(x), self.short)
+        return self.out(self.leave(convolve(padded, kernel), gate))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.mix(x, self.kernel(x.shape[1]))

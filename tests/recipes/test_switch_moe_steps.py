@@ -1,0 +1,75 @@
+"""Routing against a loop over tokens, balance and dialects against closed forms; guards, broken on purpose."""
+
+import pytest
+import torch
+
+from reproduce.recipes.blocks.learning import Curve
+from tests.recipes.conftest import context_of, failed, part
+
+SLUG = "switch-moe-steps"
+checks, dialects, experts = part(SLUG, "checks"), part(SLUG, "dialects"), part(SLUG, "experts")
+findings, training = part(SLUG, "findings"), part(SLUG, "training")
+
+
+def test_even_routing_has_the_least_balancing_loss_and_collapse_the_most():
+    """The paper's equation 4: 1 for an even load, E when all tokens go to one expert with certainty."""
+    layer = experts.Switch(checks.SHAPE, 4)
+    even, onehot = torch.full((8, 4), 0.25), torch.eye(4).repeat(2, 1).long()
+    layer._count(even, onehot, torch.zeros(8, dtype=torch.bool))
+    assert layer.balance.item() == pytest.approx(1.0)
+    alone = torch.eye(4)[:1].repeat(8, 1)
+    layer._count(alone, alone.long(), torch.zeros(8, dtype=torch.bool))
+    assert layer.balance.item() == pytest.approx(4.0)
+
+
+def test_a_dialect_has_the_entropy_that_its_sharpness_gives():
+    drawn = dialects._chains(2, 400, 65, torch.device("cpu")).long()
+    pairs = torch.zeros(2, 64, 64)
+    for dialect in range(2):
+        before, after = drawn[dialect, :, :-1].flatten(), drawn[dialect, :, 1:].flatten()
+        pairs[dialect].index_put_((before, after), torch.ones(len(before)), accumulate=True)
+    rows = pairs / pairs.sum(-1, keepdim=True).clamp(min=1)
+    entropy = -(pairs / pairs.sum((1, 2), keepdim=True) * rows.clamp(min=1e-9).log()).sum((1, 2))
+    tables = (torch.randn(4000, 64) * dialects.SHARPNESS).softmax(-1)
+    expected = -(tables * tables.log()).sum(-1).mean().item()
+    assert entropy.tolist() == pytest.approx([expected] * 2, abs=0.2)
+    overlap = (rows[0] * rows[1]).sum() / (rows[0].norm() * rows[1].norm())
+    assert overlap < 0.3  # another table, another dialect
+
+
+def test_the_gain_is_the_dense_models_whole_cost_over_the_sparse_ones_part():
+    dense = training.Arm(0, curves=[Curve(marks=[10, 20], validation=[3.0, 2.0], seconds=[1.0, 2.0])])
+    fast = training.Arm(4, curves=[Curve(marks=[10, 20], validation=[2.0, 1.5], seconds=[2.0, 4.0])])
+    never = training.Arm(4, curves=[Curve(marks=[10, 20], validation=[3.5, 2.5], seconds=[2.0, 4.0])])
+    assert findings.gains(dense, fast, "steps") == [2.0]
+    assert findings.gains(dense, fast, "seconds") == [1.0]
+    assert findings.gains(dense, never, "seconds") == [0.5]
+
+
+def without_gate(layer, x):
+    chances = torch.softmax(x.flatten(0, 1).float() @ layer.router.weight.float().T, -1)
+    return forward(layer, x) / chances.max(-1).values.view(*x.shape[:2], 1)
+
+
+def last_come_first(layer, x):
+    return forward(layer, x.flip((0, 1))).flip((0, 1))
+
+
+forward = experts.Switch.forward
+
+
+@pytest.mark.parametrize("broken", [without_gate, last_come_first])
+def test_the_guard_sees_a_missing_gate_and_a_wrong_order(broken, monkeypatch):
+    context = context_of(SLUG)
+    checks.one_expert_is_dense(context)
+    assert failed(context) == set()
+    monkeypatch.setattr(experts.Switch, "forward", broken)
+    checks.one_expert_is_dense(context)
+    assert failed(context) == {"equals_loop"}
+
+
+def test_the_guard_sees_experts_that_are_one_percent_off(monkeypatch):
+    monkeypatch.setattr(experts.Switch, "forward", lambda layer, x: 1.01 * forward(layer, x))
+    context = context_of(SLUG)
+    checks.one_expert_is_dense(context)
+    assert failed(context) == {"equals_dense", "equals_loop"}
