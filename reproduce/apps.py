@@ -1,13 +1,11 @@
 """Has `manage.py check` name every fault of every recipe: a broken one never silently disappears."""
 
-import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
 from django.core import checks
 
-from reproduce.recipes import spec
+from reproduce.recipes import claims, spec
 
 
 class ReproduceConfig(AppConfig):
@@ -25,14 +23,9 @@ def broken_recipes(**_: object) -> list[checks.CheckMessage]:
 
 
 def _unknown_claims() -> Iterator[checks.CheckMessage]:
-    claims = tomllib.loads(Path(apps.get_app_config("papers").path, "corpus", "claims.toml").read_text())
     for recipe in spec.load_all():
-        if recipe.paper not in claims:
+        if not claims.of(recipe.paper):
             said = f"{recipe.slug}/recipe.toml: the corpus has no claims of the paper {recipe.paper}"
             yield checks.Warning(said, hint="Add them to papers/corpus/claims.toml.", id="reproduce.W001")
-            continue
-        known = {claim["slug"] for claim in claims[recipe.paper]}
-        for measure in recipe.measures:
-            if measure.claim and measure.claim not in known:
-                said = f"{recipe.slug}/recipe.toml: {measure.name} names a claim {measure.claim!r} that "
-                yield checks.Error(f"{said}{recipe.paper} does not make", id="reproduce.E002")
+        else:
+            yield from (checks.Error(fault, id="reproduce.E002") for fault in claims.faults(recipe))

@@ -208,8 +208,8 @@ def test_broken_toml_is_a_fault_with_its_line(tmp_path):
 def test_every_fault_is_listed_at_once(tmp_path):
     found = faults_of(tmp_path, 'version = 2\nsummary = "Sorts."', 'version = "x"\nsummary = 3')
     assert found == [
-        "sorted-things/recipe.toml: version must be a whole number",
-        "sorted-things/recipe.toml: summary must be text",
+        "sorted-things/recipe.toml: version must be a whole number, not 'x'",
+        "sorted-things/recipe.toml: summary must be text, not 3",
     ]
 
 
@@ -225,7 +225,7 @@ def test_a_broken_recipe_hides_no_other(tmp_path, monkeypatch):
     make_recipe(tmp_path)
     make_recipe(tmp_path, VALID.replace("gpus = 0", "gpus = 99"), "broken-one")
     assert spec.slugs() == ["broken-one", "sorted-things"]
-    assert spec.faults() == ["broken-one/recipe.toml: gpus must be from 0 to 64"]
+    assert spec.faults() == ["broken-one/recipe.toml: gpus must be from 0 to 64, not 99"]
     with pytest.raises(spec.RecipeError, match="gpus must be from 0 to 64"):
         spec.load_all()
 

@@ -1,4 +1,4 @@
-"""The command line: list, validate and run recipes; verify a bundle, and run it again.
+"""The command line: list, begin, validate and run recipes; verify a bundle, and run it again.
 
 Only `run` and `rerun` need torch.
 """
@@ -9,7 +9,16 @@ import os
 import sys
 from pathlib import Path
 
-from reproduce.recipes import freezing, report, rerunning, running, spec, verifying
+from reproduce.recipes import (
+    claims,
+    freezing,
+    report,
+    rerunning,
+    running,
+    scaffolding,
+    spec,
+    verifying,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m reproduce.recipes", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("ls", help="list the recipes").set_defaults(act=_list)
-    check = commands.add_parser("check", help="validate recipes; list every fault")
+    new = commands.add_parser("new", help="begin a recipe that runs: its folder and its test")
+    new.add_argument("slug")
+    new.add_argument("--paper", required=True, metavar="ID", help="such as arXiv:2205.14135")
+    new.set_defaults(act=scaffolding.new)
+    check = commands.add_parser("check", help="validate recipes; list every fault and its remedy")
     check.add_argument("slug", nargs="?")
     check.set_defaults(act=_check)
     freeze = commands.add_parser("freeze", help="write down the rules of scoring before the first scored run")
@@ -69,8 +82,9 @@ def _check(given: argparse.Namespace) -> int:
     except spec.RecipeError as error:
         print(error, file=sys.stderr)
         return 1
-    if broken := freezing.broken_promises(checked):
-        print("\n".join(broken), file=sys.stderr)
+    unfounded = [fault for recipe in checked for fault in claims.faults(recipe)]
+    if found := [*unfounded, *freezing.broken_promises(checked)]:
+        print("\n".join(found), file=sys.stderr)
         return 1
     print(f"{len(checked)} recipe{'' if len(checked) == 1 else 's'} checked, no fault found.")
     return 0

@@ -19,6 +19,12 @@ _FIELDS = record(
         "max_items": whole(1, 1000),
         "choices": every(text(60, r"\S+"), 50, least=1),
     },
+    {
+        "help": 'help = "Sequences in a batch"',
+        "type": 'type = "int"',
+        "smoke": "smoke = 2, the value of the small preset",
+        "full": "full = 64, the value that the claim is held against",
+    },
 )
 _EXTRAS = {
     "int": {"min", "max"},
@@ -111,7 +117,7 @@ def _flag(value: object) -> bool:
 def parameter_faults(tables: Any, place: str) -> Iterator[str]:
     """Every fault of the [parameters] tables of a recipe.toml, defaults included."""
     if not isinstance(tables, dict):
-        yield f"{place} must be a table of tables"
+        yield f"{place} must be a table of tables: write [{place}.NAME] for each parameter"
         return
     for name, given in tables.items():
         here = f"{place}.{name}"
@@ -122,9 +128,10 @@ def parameter_faults(tables: Any, place: str) -> Iterator[str]:
 
 def _default_faults(parameter: Parameter, given: Mapping[str, Any], place: str) -> Iterator[str]:
     for key in sorted(given.keys() & {"min", "max", "max_items", "choices"} - _EXTRAS[parameter.type]):
-        yield f"{place}.{key} has no meaning for the type {parameter.type!r}"
+        takers = ", ".join(kind for kind, extras in _EXTRAS.items() if key in extras)
+        yield f"{place}.{key} has no meaning for the type {parameter.type!r}: remove it; it is for {takers}"
     if parameter.type == "choice" and not parameter.choices:
-        yield f"{place}.choices is missing"
+        yield f"{place}.choices is missing; add, for example: choices = [{parameter.smoke!r}, ...]"
     for preset in ("smoke", "full"):
         value = parameter.default(preset)
         try:

@@ -1,11 +1,12 @@
-"""Checks for data from outside: each check yields one sentence for every fault, naming the place.
+"""Checks for data from outside: each yields one sentence for every fault, naming the place and what is right.
 
 A check is a function of (value, place). Small checks make large ones: `record({"n": whole(1, 64)})`.
 """
 
+import difflib
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
@@ -17,7 +18,7 @@ def text(limit: int, pattern: str = "", meaning: str = "") -> Check:
 
     def check(value: Any, place: str) -> Iterator[str]:
         if not isinstance(value, str):
-            yield f"{place} must be text"
+            yield f"{place} must be text, not {_shown(value)}"
         elif re.search("[\x00\ud800-\udfff]", value):
             yield f"{place} holds characters that cannot be stored"
         elif len(value) > limit:
@@ -33,9 +34,9 @@ def number(low: float = -1e300, high: float = 1e300) -> Check:
 
     def check(value: Any, place: str) -> Iterator[str]:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            yield f"{place} must be a number"
+            yield f"{place} must be a number, not {_shown(value)}"
         elif not (low <= value <= high) or not math.isfinite(value):
-            yield f"{place} must be a finite number from {low:g} to {high:g}"
+            yield f"{place} must be a finite number from {low:g} to {high:g}, not {_shown(value)}"
 
     return check
 
@@ -45,9 +46,9 @@ def whole(low: int = -(2**53), high: int = 2**53) -> Check:
 
     def check(value: Any, place: str) -> Iterator[str]:
         if isinstance(value, bool) or not isinstance(value, int):
-            yield f"{place} must be a whole number"
+            yield f"{place} must be a whole number, not {_shown(value)}"
         elif not low <= value <= high:
-            yield f"{place} must be from {low} to {high}"
+            yield f"{place} must be from {low} to {high}, not {_shown(value)}"
 
     return check
 
@@ -55,7 +56,7 @@ def whole(low: int = -(2**53), high: int = 2**53) -> Check:
 def flag(value: Any, place: str) -> Iterator[str]:
     """True or false."""
     if not isinstance(value, bool):
-        yield f"{place} must be true or false"
+        yield f"{place} must be true or false, not {_shown(value)}"
 
 
 def day(value: Any, place: str) -> Iterator[str]:
@@ -69,7 +70,8 @@ def one_of(*choices: Any) -> Check:
 
     def check(value: Any, place: str) -> Iterator[str]:
         if not any(type(value) is type(choice) and value == choice for choice in choices):
-            yield f"{place} is {str(value)[:80]!r}; it must be one of: {', '.join(map(str, choices))}"
+            listed = ", ".join(map(str, choices))
+            yield f"{place} is {str(value)[:80]!r}; it must be one of: {listed}{_nearest(value, choices)}"
 
     return check
 
@@ -89,7 +91,7 @@ def every(inner: Check, limit: int, least: int = 0) -> Check:
 
     def check(value: Any, place: str) -> Iterator[str]:
         if not isinstance(value, list):
-            yield f"{place} must be a list"
+            yield f"{place} must be a list, not {_shown(value)}"
         elif not least <= len(value) <= limit:
             yield f"{place} has {len(value)} items; {least} to {limit} are allowed"
         else:
@@ -99,8 +101,15 @@ def every(inner: Check, limit: int, least: int = 0) -> Check:
     return check
 
 
-def record(required: Mapping[str, Check], extra: Mapping[str, Check] | None = None) -> Check:
-    """An object with every `required` key, any of the `extra` keys, and no other."""
+def record(
+    required: Mapping[str, Check],
+    extra: Mapping[str, Check] | None = None,
+    examples: Mapping[str, str] | None = None,
+) -> Check:
+    """An object with every `required` key, any of the `extra` keys, and no other.
+
+    `examples` are what a missing key could look like, for the sentence about it.
+    """
     known = {**required, **(extra or {})}
 
     def check(value: Any, place: str) -> Iterator[str]:
@@ -108,12 +117,15 @@ def record(required: Mapping[str, Check], extra: Mapping[str, Check] | None = No
             yield f"{place or 'the document'} must be an object"
             return
         for key in sorted(required.keys() - value.keys()):
-            yield f"{_inside(place, key)} is missing"
+            example = (examples or {}).get(key)
+            yield f"{_inside(place, key)} is missing{f'; add, for example: {example}' if example else ''}"
         for key, item in value.items():
             if key in known:
                 yield from known[key](item, _inside(place, key))
             else:
-                yield f"{_inside(place, str(key)[:80])} is not a known key"
+                name = _inside(place, str(key)[:80])
+                nearest = _nearest(key, [k for k in known if k not in value])
+                yield f"{name} is not a known key{nearest or '; known are: ' + ', '.join(known)}"
 
     return check
 
@@ -133,6 +145,21 @@ def anything(depth: int = 6, width: int = 2000, characters: int = 20_000) -> Che
             yield from (text(characters) if isinstance(value, str) else number())(value, place)
 
     return check
+
+
+def _shown(value: Any) -> str:
+    """The value as a sentence can hold it; of a stranger's list or object only that it is one."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return repr(value)[:40] if isinstance(value, int | float) else f"{str(value)[:40]!r}"
+
+
+def _nearest(value: Any, choices: Iterable[Any]) -> str:
+    """What was probably meant, to append to a sentence; empty if nothing is near."""
+    if not isinstance(value, str) or len(value) > 80:
+        return ""
+    found = difflib.get_close_matches(value, [str(choice) for choice in choices], n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _inside(place: str, key: str) -> str:

@@ -39,8 +39,17 @@ _MEASURE = record(
         "scored": flag,
         "note": text(500),
     },
+    {
+        "name": 'name = "speedup"',
+        "metric": 'metric = "speedup_x" (see papers/metrics.py)',
+        "label": 'label = "Forward and backward, as in the paper"',
+        "rule": 'rule = "ratio", or "none" with scored = false',
+    },
 )
-_CHANGE = record({"version": whole(1, 10_000), "date": day, "note": text(500, r"(?s).+")})
+_CHANGE = record(
+    {"version": whole(1, 10_000), "date": day, "note": text(500, r"(?s).+")},
+    examples={"version": "version = 1", "date": "date = 2026-01-31", "note": 'note = "First version."'},
+)
 _RECIPE = record(
     {
         "slug": text(60, SLUG, "lower-case words joined by hyphens"),
@@ -60,6 +69,21 @@ _RECIPE = record(
     {
         "labels": every(text(100, r"\S.*"), 5),
         "parameters": lambda value, place: parameter_faults(value, place),
+    },
+    {
+        "slug": "the folder's name as a string",
+        "title": 'title = "What is compared with what"',
+        "version": "version = 1",
+        "summary": 'summary = "What is measured, in one sentence."',
+        "paper": 'paper = "arxiv:2205.14135"',
+        "tier": 'tier = "B" (A: the paper\'s own setting; B: real shapes, random weights; C: a small model)',
+        "origin": 'origin = "Written for this project after the paper\'s section 3."',
+        "differs": 'differs = ["How this setting differs from the paper\'s, a sentence each."]',
+        "gpus": "gpus = 1 (0: the full preset runs on a CPU)",
+        "gpu_memory_gb": "gpu_memory_gb = 16",
+        "time_limit_s": "[time_limit_s] with smoke = 120 and full = 600",
+        "measures": "[[measures]] with name, metric, label and rule",
+        "changes": '[[changes]] with version = 1, date = 2026-01-31 and note = "First version."',
     },
 )
 
@@ -154,6 +178,8 @@ def slugs() -> list[str]:
 def load(slug: str) -> Recipe:
     """The recipe in the folder `slug`. Raises RecipeError that lists every fault of it."""
     if not re.fullmatch(SLUG, slug) or not (FOLDER / slug / "recipe.toml").is_file():
+        if re.fullmatch(SLUG, slug) and (FOLDER / slug).is_dir():
+            raise RecipeError(f"The folder {slug} has no recipe.toml: add one, or make a folder by `new`.")
         raise RecipeError(f"There is no recipe {slug[:80]!r}; there are: {', '.join(slugs())}.")
     return read(FOLDER / slug / "recipe.toml")
 
@@ -203,14 +229,18 @@ def _contradictions(data: Mapping[str, Any], folder: Path) -> Iterator[str]:
     if data["slug"] != folder.name:
         yield f"slug is {data['slug']!r}; it must be the folder's name, {folder.name!r}"
     if not (folder / "run.py").is_file():
-        yield "run.py is missing beside it"
+        yield "run.py is missing beside it; it must define run(context)"
     if max(change["version"] for change in data["changes"]) != data["version"]:
-        yield f"changes has no note for version {data['version']}, or one for a later version"
+        yield (
+            f"changes has no note for version {data['version']}, or one for a later version; "
+            f"add [[changes]] with version = {data['version']}, a date and a note"
+        )
     names = [measure["name"] for measure in data["measures"]]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"measures: the name {name!r} is used twice"
-    if sum(measure.get("headline", False) for measure in data["measures"]) != 1:
-        yield "measures: exactly one must have headline = true"
+        yield f"measures: the name {name!r} is used twice; rename one of them"
+    headlines = [measure["name"] for measure in data["measures"] if measure.get("headline")]
+    if len(headlines) != 1:
+        yield f"measures: exactly one must have headline = true; now it is {', '.join(headlines) or 'none'}"
     for index, measure in enumerate(data["measures"], 1):
         for fault in _measure_contradictions(measure):
             yield f"measures[{index}]{fault}"
@@ -220,8 +250,12 @@ def _measure_contradictions(measure: Mapping[str, Any]) -> Iterator[str]:
     if measure.get("scored", True) and ("claim" not in measure or measure["rule"] == "none"):
         yield " is scored, so it needs a claim and a rule; or set scored = false"
     if "tolerance" in measure and measure["rule"] not in ("exact", "exp"):
-        yield f".tolerance has no meaning for the rule {measure['rule']!r}; only exact and exp take one"
+        yield f".tolerance has no meaning for the rule {measure['rule']!r}; remove it: exact and exp take one"
     if "comparable_on" in measure and METRICS[measure["metric"]].kind != "absolute":
         yield ".comparable_on is for absolute numbers only; a ratio is comparable on every device"
     if "claim" in measure and re.sub(r"-\d+$", "", measure["claim"]) != measure["metric"]:
-        yield f".claim {measure['claim']!r} is a claim about another metric than {measure['metric']!r}"
+        meant = re.sub(r"-\d+$", "", measure["claim"])
+        yield (
+            f".claim {measure['claim']!r} is a claim about another metric than {measure['metric']!r}; "
+            f"name a claim such as {measure['metric']!r}, or set metric = {meant!r}"
+        )

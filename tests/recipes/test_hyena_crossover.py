@@ -1,6 +1,5 @@
-"""The Hyena operator and standard attention against 64-bit arithmetic, and where two curves cross."""
+"""The Hyena operator and standard attention against 64-bit arithmetic."""
 
-import pytest
 import torch
 
 from tests.recipes.conftest import context_of, failed, part
@@ -54,10 +53,3 @@ def test_standard_attention_in_groups_of_heads_is_the_same(monkeypatch):
     module = part(SLUG, "attention")
     monkeypatch.setattr(module, "MATRICES_BYTES", 1)
     assert guarded() == set()
-
-
-def test_a_crossing_is_interpolated_between_lengths():
-    crossing = part(SLUG, "timing").crossing
-    assert crossing([1024, 2048, 4096], [0.5, 0.5, 2.0]) == pytest.approx(2048 * 2**0.5)
-    assert crossing([1024, 2048], [0.5, 0.9]) == 2048
-    assert crossing([1024, 2048], [1.5, 1.9]) == 1024

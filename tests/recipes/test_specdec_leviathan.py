@@ -44,7 +44,7 @@ accept = speculation.accept
 
 
 def test_the_guards_pass_for_the_algorithm_of_the_paper(pair):
-    context = context_of(SLUG, draws=8192)
+    context = context_of(SLUG, draws=4096)
     checks.unchanged(context, pair)
     assert failed(context) == set()
     assert value(context, "distribution_unchanged") == 1
@@ -52,7 +52,7 @@ def test_the_guards_pass_for_the_algorithm_of_the_paper(pair):
 
 def test_the_guards_see_tokens_that_should_have_been_refused(pair, monkeypatch):
     monkeypatch.setattr(speculation, "accept", accept_all)
-    context = context_of(SLUG, draws=8192)
+    context = context_of(SLUG, draws=4096)
     checks.unchanged(context, pair)
     assert failed(context) == {"greedy_identical", "drawn_token_1", "drawn_token_2"}
     assert value(context, "distribution_unchanged") == 0
@@ -63,6 +63,6 @@ def test_the_guards_see_tokens_that_should_have_been_refused(pair, monkeypatch):
 )
 def test_the_guards_see_a_biased_draw(pair, monkeypatch, place, broken):
     monkeypatch.setattr(f"reproduce.recipes.blocks.speculation.{place}", broken)
-    context = context_of(SLUG, draws=8192)
+    context = context_of(SLUG, draws=4096)
     checks.unchanged(context, pair)
     assert "drawn_token_1" in failed(context)

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from reproduce.recipes.blocks import counting
+from reproduce.recipes.blocks.replaying import replayed
 from reproduce.recipes.blocks.zoo import EncoderShape, Pretraining, materialise
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.intervals import Interval
@@ -69,18 +70,7 @@ class Trainer:
 
     def work(self, batch: Batch) -> Work:
         """The step on that batch, again and again; on a GPU as one launch."""
-        if self.device.type != "cuda":
-            return lambda call: self.step(batch)
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                self.step(batch)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.step(batch)
-        return lambda call: graph.replay()
+        return replayed(lambda: self.step(batch), self.device)
 
     def least(self, batch: Batch, ceilings: Probe) -> float:
         """Seconds of a step at least: the matrix products, and after them the optimizer's bytes."""

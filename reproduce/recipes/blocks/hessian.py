@@ -3,17 +3,27 @@
 A layer's error is |W X - V X|^2: its Hessian is X X' (inputs, inputs). Sources: arXiv:2210.17323, 2301.00774.
 """
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from reproduce.recipes.blocks.tinygpt import TinyGPT
+
 VERSION = 1
 BLOCK = 128  # columns whose updates of the rest are made at once
 DAMP = 0.01  # share of the mean diagonal that is added to it
 
+SHARED = (  # layers of a TinyGPT block, those of the same input together
+    ("mixer.query", "mixer.key", "mixer.value"),
+    ("mixer.out",),
+    ("feed_forward.up",),
+    ("feed_forward.down",),
+)
 # (block's current columns, its part of the inverse factor, column within, first column's place) -> new column
+Compress = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (weight, products) -> new weight
 Choose = Callable[[torch.Tensor, torch.Tensor, int, int], torch.Tensor]
 
 
@@ -57,6 +67,24 @@ def gather(
         for hook in hooks:
             hook.remove()
     return found
+
+
+def by_block(model: TinyGPT, tokens: torch.Tensor, compress: Compress, stacked: bool = False) -> TinyGPT:
+    """A copy compressed block by block, each on what the blocks before it, compressed already, give it.
+
+    `stacked`: layers of the same input are compressed as one matrix; right where rows are independent.
+    """
+    changed = copy.deepcopy(model)
+    for block in changed.blocks:
+        groups = [[block.get_submodule(name) for name in names] for names in SHARED]
+        firsts = [(str(place), group[0]) for place, group in enumerate(groups)]
+        seen = gather(changed, firsts, tokens.split(32))
+        for place, group in enumerate(groups):
+            for layers in [group] if stacked else [[layer] for layer in group]:
+                new = compress(torch.cat([layer.weight for layer in layers]), seen[str(place)].products)
+                for layer, rows in zip(layers, new.split([la.out_features for la in layers]), strict=True):
+                    layer.weight.data.copy_(rows)
+    return changed
 
 
 def inverse_factor(products: torch.Tensor, damp: float = DAMP) -> torch.Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state
 
+from reproduce.recipes.blocks.tinygpt import Attention, Shape
+
 VERSION = 1
 
 
@@ -34,5 +36,46 @@ class Seeds(nn.Module):
         weights = dict(zip(self._names, self.stacked, strict=True))
         return torch.vmap(self._one)(weights, ids)
 
+    def one(self, seed: int, ids: torch.Tensor) -> torch.Tensor:
+        """What the model of one seed, by its place, gives for (batch, length)."""
+        weights = (weight.detach()[seed] for weight in self.stacked)
+        return self._one(dict(zip(self._names, weights, strict=True)), ids)
+
     def _one(self, weights: dict[str, torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
         return functional_call(self._template[0], weights, (ids,))
+
+
+class Explicit(Attention):
+    """Attention by matrix products: PyTorch's fused kernels do not all run for several models at once."""
+
+    def __init__(self, shape: Shape, layer: int) -> None:
+        super().__init__(shape, layer)
+        self.attend = explicit
+
+
+def explicit(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """softmax(q k' / sqrt d + bias) v; causal without a bias, which holds the mask too."""
+    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    if bias is None:
+        later = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
+        scores = scores.masked_fill(later, -torch.inf)
+    else:
+        scores = scores + bias
+    return torch.softmax(scores, dim=-1) @ v
+
+
+def lively(model: nn.Module, seed: int) -> nn.Module:
+    """The model with matrices from N(0, 1 / inputs) and embeddings from N(0, 1).
+
+    At widths below a hundred, GPT-2's 0.02 makes the first thousand steps idle.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in model.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+            elif isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight)
+    return model

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 
 from reproduce.recipes.blocks import counting
+from reproduce.recipes.blocks.replaying import replayed
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.intervals import Interval
 from reproduce.recipes.memory import tensor_bytes
 from reproduce.recipes.roofline import Probe
-from reproduce.recipes.toolbox import KERNEL, STEP, Comparison, Work, compare, profile
+from reproduce.recipes.toolbox import KERNEL, STEP, Comparison, compare, profile
 
 from .models import Built
 
@@ -128,25 +129,10 @@ def _cell(context: Context, built: Built, length: int) -> Interval:
     """The speed-up at one length on the context's device."""
     vocabulary, works = built["bert-base"].shape.vocabulary, {}
     for name in ("bert-base", "distilbert"):
-        inputs = [torch.randint(vocabulary, (1, length), device=context.device) for _ in range(2)]
-        work = partial(_pass, built[name], inputs)
-        works[name] = _graphed(work) if context.device.type == "cuda" else work
+        inputs = [torch.randint(vocabulary, (1, length), device=context.device)]
+        works[name] = replayed(partial(_pass, built[name], inputs, 0), context.device)
     how = profile(context.preset, KERNEL, max_s=context["seconds"] / 10)
     found = compare(works, "bert-base", how, context.device)
     kind = context.device.type
     context.samples[f"length_{length}_{kind}"] = dict(found.samples)
     return found.speedup("distilbert")
-
-
-def _graphed(work: Work) -> Work:
-    """The same work as one launch: at batch 1 a GPU would wait for launches of both models."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            work(0)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work(0)
-    return lambda call: graph.replay()

@@ -4,7 +4,6 @@ import copy
 import math
 
 import torch
-from torch import nn
 
 from reproduce.recipes.blocks import hessian, ordering
 from reproduce.recipes.blocks.teacher import Teacher, linears, teacher
@@ -16,12 +15,6 @@ from . import gptq
 
 BITS = (4, 3, 2)
 STATED = (4, 3)  # bits for which the ordering is stated
-SHARED = (
-    ("mixer.query", "mixer.key", "mixer.value"),
-    ("mixer.out",),
-    ("feed_forward.up",),
-    ("feed_forward.down",),
-)
 Losses = dict[int, list[float]]  # by bits, one for each seed
 
 
@@ -52,23 +45,10 @@ def nearest_model(model: TinyGPT, bits: int) -> TinyGPT:
 
 
 def gptq_model(model: TinyGPT, tokens: torch.Tensor, bits: int) -> TinyGPT:
-    """A copy quantised block by block, each on what the blocks before it, quantised already, give it."""
-    rounded = copy.deepcopy(model)
-    for block in rounded.blocks:
-        groups = [[block.get_submodule(name) for name in names] for names in SHARED]
-        seen = hessian.gather(
-            rounded, [(str(i), group[0]) for i, group in enumerate(groups)], tokens.split(32)
-        )
-        for i, group in enumerate(groups):
-            _quantise_together(group, seen[str(i)].products, bits)
-    return rounded
-
-
-def _quantise_together(layers: list[nn.Linear], products: torch.Tensor, bits: int) -> None:
-    """Layers of the same input have the same Hessian, and rows do not depend on one another."""
-    new = gptq.gptq(torch.cat([layer.weight for layer in layers]), products, bits)
-    for layer, rows in zip(layers, new.split([layer.out_features for layer in layers]), strict=True):
-        layer.weight.copy_(rows)
+    """A copy quantised by GPTQ, calibrated on the tokens."""
+    return hessian.by_block(
+        model, tokens, lambda weight, products: gptq.gptq(weight, products, bits), stacked=True
+    )
 
 
 def guard(context: Context, made: Teacher) -> None:

@@ -4,15 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from torch import nn
 
 from reproduce.recipes.blocks import statespace, tasks
 from reproduce.recipes.blocks.learning import Plan, train
 from reproduce.recipes.blocks.ordering import Pair, order_holds
-from reproduce.recipes.blocks.seeds import Seeds
+from reproduce.recipes.blocks.seeds import Explicit, Seeds
 from reproduce.recipes.blocks.tasks import AssociativeRecall, InductionHeads, Task
-from reproduce.recipes.blocks.tinygpt import Attention, Shape, TinyGPT
+from reproduce.recipes.blocks.tinygpt import Shape, TinyGPT
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.intervals import Interval, mean_of
 
@@ -24,25 +23,8 @@ CHOOSING, JUDGING = 1, 2  # seeds of the examples by which a rate is chosen, and
 SOLVED = 0.99
 
 
-class ExplicitAttention(Attention):
-    """Attention by matrix products: at thirty tokens no slower, and it runs for several seeds at once."""
-
-    def __init__(self, shape: Shape, layer: int) -> None:
-        super().__init__(shape, layer)
-        self.attend = explicit
-
-
-def explicit(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Causal softmax(q k' / sqrt d) v."""
-    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
-    later = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
-    return torch.softmax(scores.masked_fill(later, -torch.inf), dim=-1) @ v
-
-
 MIXERS: dict[str, Callable[[Shape, int], nn.Module]] = {
-    "attention": ExplicitAttention,
+    "attention": Explicit,
     "H3": statespace.H3,
     "S4D": statespace.S4D,
     "GSS": statespace.GSS,

@@ -1,12 +1,12 @@
 """Forward and backward of the Hyena operator and of attention, over lengths at constant tokens."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from reproduce.recipes.blocks.crossing import crossover
 from reproduce.recipes.context import Context, curve
 from reproduce.recipes.intervals import Interval
 from reproduce.recipes.roofline import Probe
@@ -170,26 +170,11 @@ def _measure(context: Context, name: str, cell: Cell, baseline: str) -> None:
 
 def _measure_crossover(context: Context, cells: list[Cell]) -> None:
     lengths, gains = [cell.length for cell in cells], [cell.gain("flash") for cell in cells]
-    middle, late, early = (
-        crossing(lengths, [getattr(gain, bound) for gain in gains]) for bound in ("value", "low", "high")
-    )
     context.measure(
         "crossover",
-        Interval(middle, min(early, middle), max(late, middle), len(cells)),
+        crossover(lengths, gains),
         detail={"faster_at_some_length": any(gain.low > 1 for gain in gains)},
     )
-
-
-def crossing(lengths: list[int], gains: list[float]) -> float:
-    """The length beyond which the gain stays above one, interpolated in logs; the last if it never does."""
-    if gains[-1] <= 1:
-        return float(lengths[-1])
-    last = max((place for place, gain in enumerate(gains) if gain <= 1), default=-1)
-    if last < 0:
-        return float(lengths[0])
-    below, above = math.log(gains[last]), math.log(gains[last + 1])
-    share = below / (below - above)
-    return lengths[last] * (lengths[last + 1] / lengths[last]) ** share
 
 
 def _charts(context: Context, cells: list[Cell]) -> None:

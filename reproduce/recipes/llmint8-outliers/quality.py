@@ -36,7 +36,7 @@ def measure(context: Context) -> None:
         context.progress(0.4 + 0.3 * index / len(GAINS), f"int8 with outliers {gain} times as large")
         found[gain] = _added(context, made, gain, dense)
     context.samples["added_loss"] = {str(gain): losses for gain, losses in found.items()}
-    _report(context, dense, found[MAIN])
+    _report(context, dense, found)
     context.chart(
         "added_loss",
         "Loss that int8 adds to a small model, by the size of planted outliers",
@@ -63,15 +63,20 @@ def int8_model(model: TinyGPT, scheme: str) -> TinyGPT:
     return changed
 
 
-def _report(context: Context, dense: list[float], added: Losses) -> None:
+def _report(context: Context, dense: list[float], found: dict[int, Losses]) -> None:
+    """The ordering at the main gain; what is kept and what is lost at the largest."""
+    added, extreme = found[MAIN], found[GAINS[-1]]
     kept, absmax, vector = (added[name] for name in ("LLM.int8()", "absmax", "vector-wise"))
     holds, detail = ordering.order_holds(
         ordering.Pair("LLM.int8() below vector-wise", kept, vector),
         ordering.Pair("vector-wise below absmax", vector, absmax),
-        ordering.Pair(f"LLM.int8() adds less than {KEPT} nats", kept, [KEPT] * len(kept)),
-        ordering.Pair(f"absmax adds more than {LOST} nats", [LOST] * len(absmax), absmax),
+        ordering.Pair(f"LLM.int8() adds less than {KEPT} nats", extreme["LLM.int8()"], [KEPT] * len(kept)),
+        ordering.Pair(f"absmax adds more than {LOST} nats", [LOST] * len(absmax), extreme["absmax"]),
     )
-    means = {name: sum(losses) / len(losses) for name, losses in added.items()}
+    means = {
+        f"outliers {gain} times as large": {name: sum(by) / len(by) for name, by in losses.items()}
+        for gain, losses in found.items()
+    }
     context.measure("order", holds, n=len(dense), detail={**detail, "gain": MAIN, "added_nats": means})
     context.measure("loss_int8", mean_of(kept), detail={"kept_below": KEPT})
     context.measure("loss_absmax", mean_of(absmax), detail={"lost_above": LOST})

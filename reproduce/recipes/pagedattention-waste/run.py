@@ -15,4 +15,5 @@ def run(context: Context) -> None:
     costs = steps.measure(context, ceilings)
     context.progress(0.6, "serving with each allocator")
     waste.measure(context, costs)
+    steps.chart(context, costs)
     context.progress(1.0, "done")

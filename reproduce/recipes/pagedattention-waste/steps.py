@@ -24,23 +24,23 @@ KERNEL_BATCH = {"full": 32, "smoke": 4}
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of a decode step of the whole model by batch, for each layout; of a token of a prompt."""
+    """Milliseconds of a whole decode step by batch, for each layout; seconds of a token of a prompt."""
 
     batches: list[int]
-    decode: dict[str, list[float]]
+    decode: dict[str, list[Interval]]
     token: float
     found: Comparison
 
     def step(self, layout: str, batch: int) -> float:
-        """Interpolated between the measured batches, extended beyond them by the last slope."""
-        x, y = self.batches, self.decode[layout]
+        """Seconds: between the measured batches interpolated, beyond them extended by the last slope."""
+        x, y = self.batches, [value.value / 1e3 for value in self.decode[layout]]
         if batch <= x[-1]:
             return float(np.interp(batch, x, y))
         return y[-1] + (batch - x[-1]) * max(0.0, y[-1] - y[-2]) / (x[-1] - x[-2])
 
 
 def measure(context: Context, ceilings: Probe) -> Costs:
-    """Times decode steps and a prompt; measures the kernel overhead; charts both layouts' step times."""
+    """Times decode steps and a prompt; measures the kernel overhead."""
     shape, dtype = SHAPES[context["shape"]], torch.float16 if context.device.type == "cuda" else torch.float32
     stack = build(shape, LAYERS, dtype, context.device)
     with torch.no_grad():
@@ -71,16 +71,19 @@ def _steps(context: Context, shape: Shape, stack: Stack) -> Costs:
     context.keep("steps", found)
     whole = shape.layers / LAYERS
     scaled = {layout: [_whole(found, f"{layout} {batch}", whole) for batch in batches] for layout in layouts}
+    token = found.median("prompt").value * whole / CONTEXT / 1e3
+    return Costs(batches, scaled, token, found)
+
+
+def chart(context: Context, costs: Costs) -> None:
+    """Charts both layouts' step times by batch."""
     context.chart(
         "step_time",
         f"A decode step of {context['shape']} by batch, {CONTEXT} tokens in each cache",
         ("Sequences in a batch", "", True),
         ("Time of a step", "ms", False),
-        [curve(layout, batches, values) for layout, values in scaled.items()],
+        [curve(layout, costs.batches, values) for layout, values in costs.decode.items()],
     )
-    seconds = {layout: [value.value / 1e3 for value in values] for layout, values in scaled.items()}
-    token = found.median("prompt").value * whole / CONTEXT / 1e3
-    return Costs(batches, seconds, token, found)
 
 
 def _whole(found: Comparison, arm: str, layers: float) -> Interval:

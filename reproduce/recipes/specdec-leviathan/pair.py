@@ -65,8 +65,8 @@ def learn(context: Context) -> Pair:
     return Pair(taught, draft, context["sequences"])
 
 
-def tokens_by_gamma(context: Context, pair: Pair) -> dict[str, Interval]:
-    """Measures tokens_per_step, acceptance and tokens_trained; charts tokens by gamma.
+def tokens_at_gamma(context: Context, pair: Pair) -> dict[str, Interval]:
+    """Measures tokens_per_step, acceptance and tokens_trained.
 
     Returns tokens an iteration at the paper's two acceptance rates, forced.
     """
@@ -88,7 +88,6 @@ def tokens_by_gamma(context: Context, pair: Pair) -> dict[str, Interval]:
         predicted_note="Equation 1 at the measured acceptance, as if each token had the same chance.",
         detail={way: one[1].value for way, one in found.items()},
     )
-    _chart(context, pair)
     return forced
 
 
@@ -108,7 +107,8 @@ def _groups(
     return mean_of(rates), mean_of(tokens)
 
 
-def _chart(context: Context, pair: Pair) -> None:
+def chart(context: Context, pair: Pair) -> None:
+    """Charts tokens an iteration of the trained pair by gamma, beside the formula at its acceptance."""
     gammas = sorted(context["gammas"])
     counted = partial(_groups, context, pair)
     found = {way: [counted(number, gamma) for gamma in gammas] for number, way in enumerate(ALPHAS)}

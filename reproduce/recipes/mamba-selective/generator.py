@@ -1,0 +1,168 @@
+"""A stack of Mamba blocks with random weights that generates token by token, its state in static buffers."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from reproduce.recipes.blocks.decodestack import normed
+
+from . import scan
+from .mamba import EXPAND, STATES, TAPS
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Layers, width and vocabulary; the rest follows as in the paper."""
+
+    layers: int
+    width: int
+    vocabulary: int
+
+    @property
+    def inner(self) -> int:
+        return EXPAND * self.width
+
+    @property
+    def rank(self) -> int:
+        return math.ceil(self.width / 16)
+
+    @property
+    def weights(self) -> int:
+        """Weights of the products, which a step reads."""
+        each = 3 * self.width * self.inner + self.inner * (2 * self.rank + 2 * STATES)
+        return self.layers * each + self.width * self.vocabulary
+
+    @property
+    def state_bytes(self) -> int:
+        """Of one sequence: states in fp32, and the last inputs of the short convolution in 2 bytes."""
+        return self.layers * self.inner * (STATES * 4 + (TAPS - 1) * 2)
+
+
+def convolve(past: torch.Tensor, value: torch.Tensor, taps: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """(taps - 1, batch, inner) past values, oldest first, and the new one; moves the past on."""
+    window = torch.cat((past, value[None]))
+    past.copy_(window[1:])
+    return functional.silu((window * taps[:, None]).sum(0) + bias)
+
+
+def advance(
+    state: torch.Tensor,
+    value: torch.Tensor,
+    step: torch.Tensor,
+    bias: torch.Tensor,
+    rate: torch.Tensor,
+    enter: torch.Tensor,
+    read: torch.Tensor,
+    skip: torch.Tensor,
+    gate: torch.Tensor,
+) -> torch.Tensor:
+    """One token: the (batch, inner, states) state moves on; what is read from it, gated, (batch, inner)."""
+    dt, wide = functional.softplus((step + bias).float())[..., None], value.float()
+    moved = torch.exp(dt * rate) * state + dt * wide[..., None] * enter.float()[:, None]
+    state.copy_(moved)
+    left = (moved * read.float()[:, None]).sum(-1) + skip * wide
+    return (left * functional.silu(gate.float())).to(value.dtype)
+
+
+def short(value: torch.Tensor, taps: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """The short convolution of a prompt, (batch, n, inner)."""
+    length = value.shape[1]
+    past = functional.pad(value, (0, 0, TAPS - 1, 0))
+    sums = sum(past[:, tap : tap + length] * taps[tap] for tap in range(TAPS))
+    return functional.silu(sums + bias)
+
+
+def turn(step: torch.Tensor, bias: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Steps and values of a prompt as the scan wants them, (batch, inner, n)."""
+    return functional.softplus(step + bias).mT.contiguous(), value.mT.contiguous()
+
+
+def leave(mixed: torch.Tensor, value: torch.Tensor, skip: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+    """What the scan gave, (batch, inner, n), with skip and gate; back to (batch, n, inner)."""
+    left = mixed.mT.float() + value.float() * skip
+    return (left * functional.silu(gate.float())).to(value.dtype).contiguous()
+
+
+@dataclass
+class Generator:
+    """Weights and state; what lies between products is compiled."""
+
+    sizes: Sizes
+    layers: list[dict[str, torch.Tensor]]
+    head: torch.Tensor
+    states: torch.Tensor  # (layers, batch, inner, states)
+    past: torch.Tensor  # (layers, taps - 1, batch, inner)
+    convolve: Callable[..., torch.Tensor]
+    advance: Callable[..., torch.Tensor]
+    short: Callable[..., torch.Tensor]
+    turn: Callable[..., tuple[torch.Tensor, torch.Tensor]]
+    leave: Callable[..., torch.Tensor]
+
+    @classmethod
+    def random(cls, sizes: Sizes, batch: int, dtype: torch.dtype, device: torch.device) -> "Generator":
+        """As if tokens had gone before; states are random, never zeros."""
+
+        def normal(*size: int, scale: float = 1.0) -> torch.Tensor:
+            return torch.randn(size, dtype=dtype, device=device).mul_(scale)
+
+        width, inner, rank = sizes.width, sizes.inner, sizes.rank
+        layers = [
+            {
+                "project": normal(width, 2 * inner, scale=width**-0.5),
+                "taps": normal(TAPS, inner, scale=TAPS**-0.5),
+                "tap_bias": normal(inner, scale=0.1),
+                "select": normal(inner, rank + 2 * STATES, scale=inner**-0.5),
+                "widen": normal(rank, inner, scale=rank**-0.5),
+                "step_bias": normal(inner) - 4,
+                "rate": -torch.arange(1, STATES + 1, device=device).float().repeat(inner, 1),
+                "skip": torch.ones(inner, device=device),
+                "out": normal(inner, width, scale=inner**-0.5),
+            }
+            for _ in range(sizes.layers)
+        ]
+        backend = "inductor" if device.type == "cuda" else "eager"
+        return cls(
+            sizes,
+            layers,
+            normal(width, sizes.vocabulary, scale=width**-0.5),
+            torch.randn(sizes.layers, batch, inner, STATES, device=device),
+            normal(sizes.layers, TAPS - 1, batch, inner),
+            *(
+                torch.compile(part, backend=backend, dynamic=True)
+                for part in (convolve, advance, short, turn, leave)
+            ),
+        )
+
+    def step(self, x: torch.Tensor, position: int = 0) -> torch.Tensor:
+        """The next token of each sequence, (batch, width) to logits; the position does not matter."""
+        x = x.clone()
+        for layer, weights in enumerate(self.layers):
+            value, gate = (normed(x) @ weights["project"]).chunk(2, dim=1)
+            value = self.convolve(self.past[layer], value, weights["taps"], weights["tap_bias"])
+            step, enter, read = self._select(value, weights)
+            given = (value, step, weights["step_bias"], weights["rate"], enter, read, weights["skip"], gate)
+            x.addmm_(self.advance(self.states[layer], *given), weights["out"])
+        return normed(x) @ self.head
+
+    def prompt(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, n, width) through all layers by the fused scan; the last states are not stored."""
+        x = x.clone()
+        for weights in self.layers:
+            value, gate = (normed(x) @ weights["project"]).chunk(2, dim=2)
+            value = self.short(value, weights["taps"], weights["tap_bias"])
+            step, enter, read = self._select(value, weights)
+            dt, wide = self.turn(step, weights["step_bias"], value)
+            mixed = scan.selective_scan(
+                wide, dt, weights["rate"][None], enter.contiguous(), read.contiguous()
+            )
+            x += self.leave(mixed, value, weights["skip"], gate) @ weights["out"]
+        return x
+
+    def _select(self, value: torch.Tensor, weights: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """What each token chooses: its step before the bias, what enters the state and what reads it."""
+        chosen = value @ weights["select"]
+        step, enter, read = chosen.split([self.sizes.rank, STATES, STATES], dim=-1)
+        return step @ weights["widen"], enter, read

@@ -1,0 +1,166 @@
+"""Two-layer models learn induction heads at one length and are asked at others; and selective copying."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from reproduce.recipes.blocks import statespace, tasks
+from reproduce.recipes.blocks.learning import Plan, train
+from reproduce.recipes.blocks.seeds import Explicit, Seeds, lively
+from reproduce.recipes.blocks.tasks import InductionHeads, SelectiveCopy, Task
+from reproduce.recipes.blocks.tinygpt import FeedForward, Shape, TinyGPT
+from reproduce.recipes.context import Context, curve
+from reproduce.recipes.intervals import mean_of, median_of
+from reproduce.recipes.toolbox import release
+
+from . import mamba
+
+VOCABULARY = 16
+RATES = (3e-3, 1e-3)  # each arm's better one is taken
+PASSES = 0.995  # RECIPES
+EXAMPLES = (64, 512)  # that test a length: at least, at most
+CHOOSING, JUDGING = 1, 2
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A mixer with its positions; `reach`: longest test, in training lengths; `at_once`: tokens of a test."""
+
+    mixer: Callable[[Shape, int], nn.Module]
+    positions: str = "none"
+    feed_forward: Callable[[Shape], nn.Module] = FeedForward
+    reach: int = 16
+    at_once: int = 2**20
+
+
+ARMS = {
+    "Mamba": Arm(mamba.Mamba, feed_forward=mamba.Absent, reach=4096, at_once=2**22),
+    "H3": Arm(statespace.H3),
+    "S4D": Arm(statespace.S4D),
+    "attention, RoPE": Arm(Explicit, "rope", at_once=2**16),
+    "attention, ALiBi": Arm(Explicit, "alibi", at_once=2**16),
+    "attention, no positions": Arm(Explicit, "none", at_once=2**16),
+}
+
+
+def extrapolate(context: Context) -> None:
+    """Measures the longest length each arm solves, in training lengths; charts accuracy over lengths."""
+    lines, gains, solved = [], {}, {}
+    for number, (name, arm) in enumerate(ARMS.items()):
+        context.progress(0.1 + 0.4 * number / len(ARMS), f"{name} learns induction heads")
+        model, rate = _better(context, arm, InductionHeads(context["length"], VOCABULARY))
+        by_length = {
+            length: _accuracies(context, arm, model, InductionHeads(length, VOCABULARY))
+            for length in _lengths(context, arm)
+        }
+        context.samples[f"induction, {name}"] = {str(at): seeds for at, seeds in by_length.items()}
+        gains[name] = [_longest(context, by_length, seed) for seed in range(context["seeds"])]
+        solved[name] = mean_of(by_length[context["length"]]).value
+        context.log(f"{name}: best rate {rate:g}, {solved[name]:.1%} at the training length, {gains[name]}")
+        lines.append(curve(name, list(by_length), [mean_of(seeds) for seeds in by_length.values()]))
+        del model
+        release(context.device)
+    context.chart(
+        "extrapolation",
+        f"Induction heads, trained at {context['length']} tokens",
+        ("Sequence length", "tokens", True),
+        ("Accuracy", "", False),
+        lines,
+    )
+    _measure(context, gains, solved)
+
+
+def _measure(context: Context, gains: dict[str, list[float]], solved: dict[str, float]) -> None:
+    attention = [name for name in ARMS if name.startswith("attention")]
+    best = max(attention, key=lambda name: median_of(gains[name]).value)
+    chosen = {"extrapolation": "Mamba", "extrapolation_attention": best} | {
+        f"extrapolation_{name.lower()}": name for name in ("H3", "S4D")
+    }
+    for measure, name in chosen.items():
+        detail = {"arm": name, "accuracy_at_training_length": solved[name]}
+        context.measure(measure, median_of(gains[name]), detail=detail)
+    if context.full:  # a few steps of the small preset solve nothing
+        worst = 1 - max(solved[name] for name in attention)
+        context.guard("attention_solves", worst, 0.01, "Error of the best attention at the training length.")
+
+
+def copy(context: Context) -> None:
+    """Measures the accuracy of Mamba and of S4D, whose state does not select, on selective copying."""
+    task = SelectiveCopy(context["length"], min(16, context["length"] // 4), VOCABULARY)
+    for number, name in enumerate(("Mamba", "S4D")):
+        context.progress(0.5 + 0.05 * number, f"{name} learns selective copying")
+        model, rate = _better(context, ARMS[name], task)
+        found = _accuracies(context, ARMS[name], model, task)
+        context.samples[f"copying, {name}"] = found
+        context.measure(f"copying_{name.lower()}", mean_of(found), detail={"rate": rate})
+
+
+def _lengths(context: Context, arm: Arm) -> list[int]:
+    """Test lengths in powers of two from a quarter of the training length on."""
+    end = min(arm.reach, context["reach"])
+    return [context["length"] * 2**power // 4 for power in range((4 * end).bit_length())]
+
+
+def _longest(context: Context, by_length: dict[int, list[float]], seed: int) -> float:
+    """The longest length that a seed solves, with all shorter ones, in training lengths; a token if none."""
+    longest = 1
+    for length in sorted(by_length):
+        if by_length[length][seed] < PASSES:
+            break
+        longest = length
+    return longest / context["length"]
+
+
+def _better(context: Context, arm: Arm, task: Task) -> tuple[Seeds, float]:
+    """The model of the better learning rate, on examples that nothing is judged by."""
+    found = []
+    for rate in RATES:
+        model = _train(context, arm, task, rate)
+        found.append((sum(_accuracies(context, arm, model, task, CHOOSING)), rate, model))
+    _, rate, model = max(found, key=lambda run: run[0])
+    return model, rate
+
+
+def _train(context: Context, arm: Arm, task: Task, rate: float) -> Seeds:
+    shape = Shape(
+        *(2, context["width"], 2, 1),
+        vocabulary=VOCABULARY,
+        norm="layer",
+        tied=False,
+        positions=arm.positions,
+    )
+    seeds, count = context["seeds"], context["batch"]
+
+    def make(seed: int) -> nn.Module:
+        return lively(TinyGPT(shape, arm.mixer, arm.feed_forward, seed), seed)
+
+    model = Seeds(make, range(seeds)).to(context.device)
+    draw = tasks.drawing(task, seeds * count, context.device)
+    plan = Plan(context["steps"], rate, seed=11, clip=0.0, weight_decay=0.0, half=False, evaluations=1)
+    train(
+        model,
+        lambda step, generator: draw(step, generator).unflatten(1, (seeds, -1)),
+        plan,
+        loss=tasks.loss,
+    )
+    return model
+
+
+def _accuracies(context: Context, arm: Arm, model: Seeds, task: Task, judge: int = JUDGING) -> list[float]:
+    """For each seed, over examples that fit into memory a few at a time."""
+    length = task.batch(1, torch.Generator(context.device)).shape[2]
+    low, high = EXAMPLES if context.full else (4, 16)
+    count = max(low, min(high, 2**24 // length))
+    examples = tasks.held_out(task, count, context.device, judge)
+    pieces = examples.split(max(1, min(count, arm.at_once // length)), dim=1)
+    return [_share(model, seed, pieces) for seed in range(context["seeds"])]
+
+
+def _share(model: Seeds, seed: int, pieces: tuple[torch.Tensor, ...]) -> float:
+    def alone(ids: torch.Tensor) -> torch.Tensor:
+        return model.one(seed, ids)
+
+    right = sum(tasks.accuracy(alone, piece).item() * piece.shape[1] for piece in pieces)
+    return right / sum(piece.shape[1] for piece in pieces)

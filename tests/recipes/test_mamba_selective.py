@@ -1,0 +1,75 @@
+"""The selective scan in its forms, the block as it trains and as it generates, and which length counts."""
+
+import torch
+
+from reproduce.recipes.blocks.tinygpt import Shape
+from tests.recipes.conftest import context_of, failed, part
+
+SLUG = "mamba-selective"
+
+
+def guarded():
+    context = context_of(SLUG)
+    part(SLUG, "numerics").check(context)
+    return failed(context)
+
+
+def test_the_scans_are_exact():
+    assert guarded() == set()
+
+
+def test_a_scan_that_decays_one_per_cent_too_fast_is_caught(monkeypatch):
+    scan = part(SLUG, "scan")
+    plain = scan.sequential
+    monkeypatch.setattr(scan, "selective_scan", lambda x, dt, a, b, c: plain(x, dt, a * 1.01, b, c))
+    assert guarded() == {"scan_fp32", "scan_gradient"}
+
+
+def test_a_parallel_scan_that_loses_the_odd_end_is_caught(monkeypatch):
+    scan = part(SLUG, "scan")
+    plain = scan.scan_pairs
+
+    def short(decay, added):
+        out = plain(decay, added)
+        out[:, -1] = added[:, -1]
+        return out
+
+    monkeypatch.setattr(scan, "scan_pairs", short)
+    assert guarded() == {"parallel_fp32"}
+
+
+def test_the_scan_of_groups_uses_each_groups_rates():
+    scan, numerics = part(SLUG, "scan"), part(SLUG, "numerics")
+    x, dt, a, b, c = numerics.inputs((2, 4, 3, 9, 5), torch.device("cpu"))
+    a[1] *= 2
+    both = scan.sequential(x, dt, a, b, c)
+    alone = scan.sequential(x[2:], dt[2:], a[1:], b[2:], c[2:])
+    torch.testing.assert_close(both[2:], alone)
+
+
+def test_generating_token_by_token_is_the_prompts_pass():
+    generator = part(SLUG, "generator")
+    model = generator.Generator.random(generator.Sizes(1, 16, 32), 2, torch.float32, torch.device("cpu"))
+    model.states.zero_()
+    model.past.zero_()
+    x = torch.randn(2, 7, 16)
+    logits = torch.stack([model.step(x[:, t]) for t in range(7)], dim=1)
+    expected = generator.normed(model.prompt(x)) @ model.head
+    torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_block_sees_nothing_that_comes_later():
+    mamba = part(SLUG, "mamba")
+    block = mamba.Mamba(Shape(1, 16, 2, 8), 0)
+    x = torch.randn(1, 12, 16)
+    changed = x.clone()
+    changed[:, 8:] += 1
+    with torch.no_grad():
+        difference = (block(x) - block(changed)).abs().amax((0, 2))
+    assert difference[:8].max() == 0 < difference[8:].min()
+
+
+def test_the_longest_length_counts_only_while_all_shorter_ones_are_solved():
+    learned, context = part(SLUG, "learned"), context_of(SLUG, length=16)
+    by_length = {4: [1.0, 0.5], 8: [1.0, 1.0], 16: [0.996, 1.0], 32: [0.9, 1.0], 64: [1.0, 1.0]}
+    assert [learned._longest(context, by_length, seed) for seed in range(2)] == [1.0, 1 / 16]
