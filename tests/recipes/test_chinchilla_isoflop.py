@@ -69,7 +69,7 @@ def test_smoothing_averages_the_last_steps_so_far():
 
 def test_every_byte_is_read_once_and_the_budget_is_spent():
     grid = part(SLUG, "grid")
-    context = context_of(SLUG, smallest_budget=1.5e12, budgets=5, sizes=7, bytes_per_parameter=20)
+    context = context_of(SLUG, smallest_budget=1.5e12, budgets=5, sizes=7, bytes_per_parameter=60)
     for row in grid.cells(context):
         assert len(row) == 7
         for cell in row:

@@ -51,7 +51,7 @@ def cells(context: Context) -> list[list[Cell]]:
         middle = math.sqrt(budget / 6 / context["bytes_per_parameter"])
         offsets = [k - (context["sizes"] - 1) / 2 for k in range(context["sizes"])]
         shapes = sorted({shape_of(middle * SPACING**k) for k in offsets}, key=parameters)
-        sequences = 8 * max(1, round(context["sequences"] * STEP ** (number / 3) / 8))
+        sequences = round(context["sequences"] * STEP ** (number / 3))
         found.append([Cell(budget, shape, sequences) for shape in shapes])
     return found
 

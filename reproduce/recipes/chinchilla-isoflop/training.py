@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reproduce.recipes.blocks.fleet import Fleet, Manner, Size
+from reproduce.recipes.blocks import fleet_starts
+from reproduce.recipes.blocks.fleet import Fleet
 from reproduce.recipes.blocks.fleet_learning import Windows, one_epoch, train
 from reproduce.recipes.blocks.grammar import Grammar
 from reproduce.recipes.blocks.learning import Plan
@@ -69,7 +70,8 @@ class Run:
 def run_cell(context: Context, cell: Cell, text: Text, number: int) -> Run:
     """Trains the cell at each rate, all from the same weights on the same text in the same order."""
     rates = [BASE_RATE * BASE_WIDTH / cell.shape.width * multiple for multiple in RATES]
-    fleet = Fleet(cell.shape, [number] * len(rates), context.device, Manner(deviation=_deviation))
+    seeds, manner = [number] * len(rates), fleet_starts.manner(cell.shape.layers)
+    fleet = fleet_starts.place(Fleet(cell.shape, seeds, context.device, manner))
     starts = one_epoch(cell.steps, cell.sequences, LENGTH, seed=number)
     plan = Plan(steps=cell.steps, rate=0.0, evaluations=1)
     found = train(
@@ -90,8 +92,3 @@ def smoothed(losses: np.ndarray) -> np.ndarray:
     begins = np.maximum(0, ends - np.maximum(10, np.ceil(SMOOTHED * ends)).astype(int))
     total = np.concatenate(([0.0], np.cumsum(losses)))
     return (total[ends] - total[begins]) / (ends - begins)
-
-
-def _deviation(name: str, size: Size) -> float:
-    """One over the root of a matrix's inputs; small for embeddings, which are the output weights too."""
-    return 0.02 if name in ("embedding", "places") else size[1] ** -0.5 / (2 if name[0] in "od" else 1)
