@@ -1,0 +1,79 @@
+"""Chinchilla's fits: planted exponents come back, FLOP are those executed, and text is read once."""
+
+import numpy as np
+import pytest
+import torch
+
+from reproduce.recipes.blocks.fleet_learning import one_epoch
+from tests.recipes.conftest import context_of, failed, part
+
+SLUG = "chinchilla-isoflop"
+
+
+def guarded():
+    context = context_of(SLUG)
+    grid, checks = part(SLUG, "grid"), part(SLUG, "checks")
+    cells = grid.cells(context)
+    checks.counted(context, cells)
+    checks.planted(context, cells)
+    return failed(context)
+
+
+def test_flop_and_estimator_hold():
+    assert guarded() == set()
+
+
+def test_flop_one_per_cent_off_are_caught(monkeypatch):
+    grid = part(SLUG, "grid")
+    plain = grid.flop_per_byte
+    monkeypatch.setattr(grid, "flop_per_byte", lambda shape: 1.01 * plain(shape))
+    assert guarded() == {"flop_counted"}
+
+
+def test_an_estimator_that_takes_the_best_run_for_the_optimum_is_caught(monkeypatch):
+    fitting = part(SLUG, "fitting")
+    plain = fitting.optimum
+
+    def coarse(points, x):
+        found = plain(points, x)
+        lowest = min(points, key=lambda point: point.loss)
+        return fitting.Optimum(**{**found.__dict__, "x": float(np.log(x(lowest)))})
+
+    monkeypatch.setattr(fitting, "optimum", coarse)
+    assert guarded() == {"estimator"}
+
+
+def test_the_envelope_follows_the_best_curve():
+    fitting = part(SLUG, "fitting")
+
+    def run(size):
+        """Best of all where 6 * size^2 FLOP were spent."""
+        spent = np.geomspace(1e3, 1e9, 400)
+        loss = (np.log(spent) - np.log(6 * size**2)) ** 2 + 10 / np.log(spent)
+        return fitting.Point(0, spent[-1], size, size, spent[-1] / 6 / size, loss[-1], spent, loss)
+
+    points = [run(size) for size in np.geomspace(50, 12_900, 25)]
+    short = [
+        fitting.Point(**{**point.__dict__, "flop": 4e4 if index == 0 else point.flop})
+        for index, point in enumerate(points)
+    ]
+    assert fitting.from_envelope(short) == pytest.approx(0.5, abs=0.03)
+
+
+def test_smoothing_averages_the_last_steps_so_far():
+    smoothed = part(SLUG, "training").smoothed(np.arange(1000.0))
+    assert smoothed[0] == 0
+    assert smoothed[4] == pytest.approx(2.0)
+    assert smoothed[999] == pytest.approx(np.arange(980, 1000).mean())
+
+
+def test_every_byte_is_read_once_and_the_budget_is_spent():
+    grid = part(SLUG, "grid")
+    context = context_of(SLUG, smallest_budget=1.5e12, budgets=5, sizes=7, bytes_per_parameter=60)
+    for row in grid.cells(context):
+        assert len(row) == 7
+        for cell in row:
+            assert cell.flop == pytest.approx(cell.budget, rel=0.02)
+            assert cell.shape.width % grid.HEAD == 0
+    starts = one_epoch(9, 8, grid.LENGTH, seed=0).flatten()
+    assert torch.equal(starts.sort().values, torch.arange(72) * grid.LENGTH)
