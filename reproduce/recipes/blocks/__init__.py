@@ -5,7 +5,7 @@ another block; raise it when a number may change.
 """
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -26,22 +26,36 @@ def used_in(folder: Path) -> list[tuple[str, int]]:
     return sorted(found.items())
 
 
-def _imported(path: Path) -> Iterator[str]:
+def _imported(path: Path) -> list[str]:
     """The blocks that a module names in its imports, of which there is a file."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and node.module == __name__:
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [(node.module or "").removeprefix(f"{__name__}.")]
-        elif isinstance(node, ast.Import):
-            names = [alias.name.removeprefix(f"{__name__}.") for alias in node.names]
-        else:
-            continue
-        yield from (name for name in names if (FOLDER / f"{name}.py").is_file())
+    return [name for name in _read(path.read_bytes())[0] if (FOLDER / f"{name}.py").is_file()]
 
 
 def _version(path: Path) -> int:
-    for node in ast.parse(path.read_bytes()).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VERSION":
-            return int(ast.literal_eval(node.value))
-    raise ValueError(f"blocks/{path.name} has no VERSION.")
+    version = _read(path.read_bytes())[1]
+    if version is None:
+        raise ValueError(f"blocks/{path.name} has no VERSION.")
+    return version
+
+
+@cache
+def _read(source: bytes) -> tuple[tuple[str, ...], int | None]:
+    """What a module imports, as if all of it were blocks, and its VERSION; parsed once for each content."""
+    tree = ast.parse(source)
+    names = tuple(name for node in ast.walk(tree) for name in _names(node))
+    versions = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VERSION"
+    ]
+    return names, int(ast.literal_eval(versions[0])) if versions else None
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom) and node.module == __name__:
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [(node.module or "").removeprefix(f"{__name__}.")]
+    if isinstance(node, ast.Import):
+        return [alias.name.removeprefix(f"{__name__}.") for alias in node.names]
+    return []
