@@ -1,9 +1,15 @@
 """The decoding block: every way of attending is right, a wrong one is left out, and time is split as said."""
 
+import gc
+import weakref
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from reproduce.recipes.blocks import decoding, flashdecode
+from reproduce.recipes.blocks import decoding, flashdecode, replaying
+from reproduce.recipes.blocks.decodestack import Shape, Stack
 
 CPU = torch.device("cpu")
 
@@ -42,6 +48,77 @@ def test_a_wrong_way_and_one_that_fails_are_left_out():
     assert [line.split(":")[0] for line in lines] == ["wrong", "failing"]
     with pytest.raises(RuntimeError):
         decoding.fastest([tensors(2, 2)], CPU, lines.append, {"failing": fails})
+
+
+def test_a_way_that_other_lengths_do_not_suit_is_left_out():
+    lines = []
+
+    def even_only(q, k, v):
+        if k.shape[2] % 2:
+            raise RuntimeError("an odd number of keys")
+        return decoding.grouped(q, k, v)
+
+    def no_number(q, k, v):
+        return decoding.grouped(q, k, v) * (1 if k.shape[2] == 32 else float("nan"))
+
+    even, odd = tensors(length=32), tensors(length=5)
+    tried = {"even": even_only, "no number": no_number, "right": decoding.grouped}
+    assert set(decoding.fastest([even], CPU, lines.append, tried).milliseconds) == set(tried)
+    choice = decoding.fastest([even], CPU, lines.append, tried, also=[odd])
+    assert set(choice.milliseconds) == {"right"} and len(lines) == 2
+    assert "an odd number of keys" in lines[0] and "nan" in lines[1]
+
+
+def test_a_stack_takes_no_kernel_that_fails_where_it_is_to_decode(monkeypatch):
+    def whole_only(q, k, v):
+        if k.shape[2] < 8:
+            raise RuntimeError("too few keys")
+        return decoding.grouped(q, k, v)
+
+    monkeypatch.setattr(decoding, "ways", lambda device: {"whole": whole_only, "right": decoding.grouped})
+    monkeypatch.setattr(decoding, "_quickest", lambda *given: 1.0)
+    stack = Stack.random(Shape(1, 32, 4, 2, 8, 48), 2, 8, torch.float32, CPU)
+    for fewer, kernel in ((None, "whole"), (3, "right")):
+        stack.choose(print, 8, fewer)
+        assert stack.chosen["own"]["kernel"] == kernel
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """A device that records nothing but what a captured graph would be asked to do."""
+    calls = []
+
+    class Graph:
+        def replay(self):
+            calls.append("replay")
+
+    nothing = lambda *given: nullcontext()  # noqa: E731
+    stream = lambda *given: SimpleNamespace(wait_stream=lambda other: None)  # noqa: E731
+    for name, fake in (
+        *(("Stream", stream), ("current_stream", stream), ("stream", nothing), ("graph", nothing)),
+        *(("CUDAGraph", Graph), ("synchronize", nothing)),
+    ):
+        monkeypatch.setattr(torch.cuda, name, fake)
+    return calls
+
+
+@pytest.mark.parametrize("record", [decoding.capture, replaying.replayed])
+def test_what_a_graph_reads_lives_as_long_as_its_work(graphs, record):
+    """A graph knows addresses only: were its inputs freed, it would read another's memory, or none."""
+    works, alive = [], []
+    for _ in range(2):
+        cache = torch.zeros(4)
+        alive.append(weakref.ref(cache))
+        works.append(record(lambda cache=cache: cache.sum(), torch.device("cuda")))
+    del cache
+    gc.collect()
+    assert all(tensor() is not None for tensor in alive)
+    for number, work in enumerate(works):
+        work(number)
+    assert graphs == ["replay"] * 2
+    del work, works
+    gc.collect()
+    assert all(tensor() is None for tensor in alive)  # and no longer
 
 
 def test_static_buffers_never_move():

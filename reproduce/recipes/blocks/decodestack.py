@@ -118,19 +118,27 @@ class Stack:
         memories = random_caches(shape, batch, shape.memory, dtype, device) if shape.memory else []
         return cls(shape, *random_weights(shape, dtype, device), caches, memories)
 
-    def choose(self, log: Log, tokens: int) -> None:
-        """Takes the fastest kernels for a step after `tokens` tokens."""
+    def choose(self, log: Log, tokens: int, fewer: int | None = None) -> None:
+        """Takes the fastest kernels for a step after `tokens` tokens, of those that `fewer` suit as well."""
         own = [cache.upto(tokens) for cache in self.caches[:SETS]]
-        self.attend = self._fastest("own", own, log)
+        also = [] if fewer is None else [self.caches[0].upto(fewer)]
+        self.attend = self._fastest("own", own, log, also)
         if self.memories:
             read = [memory.upto(self.shape.memory) for memory in self.memories[:SETS]]
             self.attend_memory = self._fastest("encoder", read, log)
 
-    def _fastest(self, name: str, pairs: list[tuple[torch.Tensor, torch.Tensor]], log: Log) -> Attend:
+    def _fastest(
+        self,
+        name: str,
+        pairs: list[tuple[torch.Tensor, torch.Tensor]],
+        log: Log,
+        also: Sequence[tuple[torch.Tensor, torch.Tensor]] = (),
+    ) -> Attend:
         keys = pairs[0][0]
         size = (keys.shape[0], self.shape.heads, 1, self.shape.head_width)
         query = torch.randn(size, dtype=keys.dtype, device=keys.device)
-        choice = fastest([(query, k, v) for k, v in pairs], keys.device, log)
+        sets, untimed = ([(query, k, v) for k, v in some] for some in (pairs, also))
+        choice = fastest(sets, keys.device, log, also=untimed)
         self.chosen[name] = {"kernel": choice.name, "milliseconds": dict(choice.milliseconds)}
         return choice.attend
 

@@ -22,6 +22,7 @@ VERSION = 1
 DECODE = Profile("D1 decode", 3, 0.02, 20, 0.3, 4.0, 0.005)
 AGREES = 2e-2  # relative: half precision with another order of sums, no wrong mask or scale
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # queries, keys, values
 Log = Callable[[str], object]
 Result = TypeVar("Result")
 
@@ -51,7 +52,8 @@ class KeyValues:
 def capture(step: Callable[[], Any], device: torch.device, warm_up: int = 2) -> Work:
     """`step` as one CUDA graph; each call replays it and returns the same tensors. On a CPU `step` itself.
 
-    The step must not wait for the device, and its shapes and Python numbers are those of now.
+    The step must not wait for the device, and its shapes and Python numbers are those of now. It lives as
+    long as the work does, and with it the tensors that it holds: a graph knows only their addresses.
     """
     if device.type != "cuda":
         return torch.no_grad()(lambda call=0: step())
@@ -65,7 +67,7 @@ def capture(step: Callable[[], Any], device: torch.device, warm_up: int = 2) -> 
     with torch.no_grad(), torch.cuda.graph(graph):
         result = step()
 
-    def replay(call: int = 0) -> Any:
+    def replay(call: int = 0, *, kept: Callable[[], Any] = step) -> Any:
         graph.replay()
         return result
 
@@ -194,23 +196,25 @@ class Choice:
 
 
 def fastest(
-    sets: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+    sets: Sequence[Inputs],
     device: torch.device,
     log: Log,
     among: Mapping[str, Attend] | None = None,
+    also: Sequence[Inputs] = (),
 ) -> Choice:
     """Tries each way on sets of (q, k, v), larger together than the L2 cache, as one graph each.
 
-    A way that fails, or whose result is off that of 64-bit arithmetic, is left out with a line to `log`.
-    Raises RuntimeError if none is left.
+    A way that fails on the first set or on one of `also`, which are not timed, or whose result is off that of
+    64-bit arithmetic, is left out with a line to `log`. Raises RuntimeError if none is left.
     """
     tried = ways(device) if among is None else among
     times: dict[str, float] = {}
     for name, attend in tried.items():
         try:
-            error = _error(attend, *sets[0])
-            if error > AGREES:
-                log(f"{name}: left out, off by {error:.2g} from 64-bit arithmetic.")
+            errors = [_error(attend, *each) for each in (sets[0], *also)]
+            if not all(error <= AGREES for error in errors):  # one that is no number is wrong too
+                off = ", ".join(f"{error:.2g}" for error in errors)
+                log(f"{name}: left out, off by {off} from 64-bit arithmetic.")
                 continue
             work = capture(partial(_all, attend, sets), device)
             times[name] = _quickest(work, device)
@@ -241,7 +245,7 @@ def first_right(
     return name
 
 
-def _all(attend: Attend, sets: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]) -> None:
+def _all(attend: Attend, sets: Sequence[Inputs]) -> None:
     for q, k, v in sets:
         attend(q, k, v)
 

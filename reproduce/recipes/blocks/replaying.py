@@ -12,7 +12,11 @@ Work = Callable[[int], object]
 
 
 def replayed(work: Callable[[], object], device: torch.device) -> Work:
-    """Work for `toolbox.compare`. Tensors that `work` reads must stay where they are while it is used."""
+    """Work for `toolbox.compare`. Tensors that `work` reads must stay where they are while it is used.
+
+    `work` lives as long as what is returned, and with it the tensors that it holds: a graph knows only their
+    addresses.
+    """
     if device.type == "cpu":
         return lambda call: work()
     side = torch.cuda.Stream()
@@ -25,4 +29,8 @@ def replayed(work: Callable[[], object], device: torch.device) -> Work:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         work()
-    return lambda call: graph.replay()
+
+    def replay(call: int, *, kept: Callable[[], object] = work) -> None:
+        graph.replay()
+
+    return replay

@@ -86,7 +86,7 @@ def _at_batch(context: Context, stacks: Mapping[str, Stack], batch: int) -> Foun
         caches = random_caches(weights.shape, batch, length, dtype, device)
         memories = random_caches(weights.shape, batch, shape.memory, dtype, device)
         stack = replace(weights, caches=caches, memories=memories, chosen={})
-        stack.choose(context.log, length)
+        stack.choose(context.log, length, at[0] + 1)
         chosen[arm] = stack.chosen
         works[arm] = capture(lambda stack=stack: [stack.step(x, position) for position in at][-1], device)
         kept = [t for c in [*caches, *memories] for t in (c.keys, c.values)]

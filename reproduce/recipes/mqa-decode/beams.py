@@ -74,7 +74,7 @@ def beam_stack(context: Context, kv_heads: int, rows: int) -> Stack:
     caches = [Reordered(now.keys, now.values, spare, parents) for now, spare in zip(*pairs, strict=True)]
     memories = random_caches(shape, rows // BEAMS, length, dtype, device)
     stack = Stack(shape, *random_weights(shape, dtype, device), caches)
-    stack.choose(context.log, length)
+    stack.choose(context.log, length, midpoints(length, POSITIONS)[0] + 1)
     query = torch.randn(rows // BEAMS, shape.heads, BEAMS, shape.head_width, dtype=dtype, device=device)
     choice = fastest([(query, m.keys, m.values) for m in memories[:SETS]], device, context.log)
     stack.memories, stack.attend_memory = memories, together(choice.attend)

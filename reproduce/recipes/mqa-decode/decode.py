@@ -74,7 +74,7 @@ def _at_batch(context: Context, batch: int) -> Found:
     at = midpoints(length, POSITIONS)
     for arm, kv_heads in ARMS.items():
         stack = Stack.random(shape_of(context, kv_heads), batch, length, dtype_of(device), device)
-        stack.choose(context.log, length)
+        stack.choose(context.log, length, at[0] + 1)
         chosen[arm] = stack.chosen
         works[arm] = capture(lambda stack=stack: [stack.step(x, position) for position in at][-1], device)
         kept = [t for c in [*stack.caches, *stack.memories] for t in (c.keys, c.values)]

@@ -57,7 +57,7 @@ def _over_contexts(context: Context, batch: int, contexts: list[int]) -> list[In
     )
     x, speedups = torch.randn(batch, shapes[0].width, dtype=dtype, device=device), []
     for stack in stacks.values():
-        stack.choose(context.log, contexts[-1])
+        stack.choose(context.log, contexts[-1], contexts[0])
     for tokens in contexts:
         works = {
             arm: capture(lambda stack=stack, last=tokens - 1: stack.step(x, last), device)
