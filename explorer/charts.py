@@ -18,7 +18,7 @@ from django.utils.safestring import mark_safe
 
 from explorer.templatetags.figures import plain
 
-VERSION = 3  # raise it when the same data is to be drawn differently
+VERSION = 4  # raise it when the same data is to be drawn differently
 MONTH_S = 30 * 24 * 3600
 WIDTH, HEIGHT, MOST_POINTS = 460, 250, 80
 INK, MUTED, RULE = "#010101", "#020202", "#030303"
@@ -104,7 +104,7 @@ def declare(x_title, y_title, rows, axes):
     labels = list(dict.fromkeys(row["line"] for row in rows))
     free = iter(LINES * (1 + len(labels) // len(LINES)))
     colours = [LEVELS.get(label) or next(free) for label in labels]
-    named = {"legend": LEGEND if len(labels) > 1 else None}
+    named = {"legend": legend(labels) if len(labels) > 1 else None}
     y_scale = scale(axes["y"], [row["y"] for row in rows])
     chart = alt.Chart(alt.Data(values=rows)).encode(
         x=ordinal(x_title) if axes["x"].get("ordinal") else quantity(x_title, axes["x"], rows),
@@ -148,7 +148,13 @@ def scale(axis, values):
     return alt.Scale(zero=axis.get("zero", min(values) < 0.5 * max(values)))
 
 
-LEGEND = alt.Legend(orient="top", title=None, columns=3, labelLimit=220, symbolOpacity=1)
+def legend(labels):
+    """As many columns as the longest label leaves room for."""
+    longest = max(map(len, labels))
+    columns = 3 if longest <= 18 else 2 if longest <= 30 else 1
+    return alt.Legend(orient="top", title=None, columns=columns, labelLimit=WIDTH, symbolOpacity=1)
+
+
 LOOK = {
     "background": "transparent",
     "view": {"stroke": None},

@@ -53,7 +53,7 @@ class Arm:
         return bool((~losses.isfinite()).any() or (losses[1:] > SPIKE * lowest[:-1]).any())
 
     def largest_stable(self, seed: int) -> float:
-        """The largest rate below the first that diverges with that seed; if there is none, half the lowest."""
+        """The largest rate below the first that diverges with that seed; half the lowest if none is."""
         stable = self.rates[0] / 2
         for index, rate in enumerate(self.rates):
             if self.diverged(index, seed):
