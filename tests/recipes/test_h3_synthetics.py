@@ -54,7 +54,8 @@ def test_no_mixer_sees_what_comes_later(mixer):
     assert difference[:8].max() < 1e-5 < 1e-4 < difference[8:].min()
 
 
-def test_seeds_side_by_side_learn_as_each_alone():
+@pytest.mark.parametrize("parts", [1, 2])
+def test_seeds_side_by_side_learn_as_each_alone(parts):
     task, seeds = tasks.InductionHeads(8, 6), 2
     plan = Plan(4, 1e-2, clip=0.0, weight_decay=0.0, half=False)
 
@@ -62,7 +63,7 @@ def test_seeds_side_by_side_learn_as_each_alone():
         return TinyGPT(SHAPE, statespace.H3, seed=seed)
 
     batches = tasks.held_out(task, 4 * seeds, torch.device("cpu"), 0).unflatten(1, (seeds, -1))
-    both = Seeds(make, range(seeds))
+    both = Seeds(make, range(seeds), parts)
     together = train(both, lambda step, generator: batches, plan, loss=tasks.loss)
     alone = [
         train(make(seed), lambda step, generator, s=seed: batches[:, s], plan, loss=tasks.loss).losses
