@@ -76,3 +76,17 @@ def test_every_byte_is_read_once_and_the_budget_is_spent():
             assert cell.shape.width % grid.HEAD == 0
     starts = one_epoch(9, 8, grid.LENGTH, seed=0).flatten()
     assert torch.equal(starts.sort().values, torch.arange(72) * grid.LENGTH)
+
+
+def test_a_rate_that_diverges_loses_and_the_record_stays_finite(monkeypatch):
+    grid, training = part(SLUG, "grid"), part(SLUG, "training")
+    monkeypatch.setattr(training, "RATES", (1.0, float("nan")))
+    cell = grid.Cell(1e8, grid.shape_of(7000), 4)
+    text = training.Text(
+        torch.randint(256, (cell.bytes + 1,)).to(torch.uint8),
+        torch.randint(256, (1, 8, grid.LENGTH + 1)),
+    )
+    run = training.run_cell(context_of(SLUG), cell, text, 0)
+    assert run.best == 0
+    assert run.finals[1] == training.LOST
+    assert np.isfinite(run.point(0).smooth).all()
