@@ -59,7 +59,8 @@ def test_lengths_rise_in_multiples_and_rates_follow_tokens():
     ("change", "expected"),
     [
         (lambda losses: losses, False),
-        (lambda losses: [*losses[:50], 5.0, *losses[51:]], True),
+        (lambda losses: [*losses[:50], *[5.0] * 5, *losses[55:]], True),
+        (lambda losses: [*losses[:50], 3.5, *losses[51:]], False),
         (lambda losses: [*losses[:50], math.nan, *losses[51:]], True),
         (lambda losses: [*losses[:60], *[1.5 * losses[60]] * 40], True),
         (lambda losses: [*losses[:60], *[1.1 * losses[60]] * 40], False),

@@ -1,6 +1,5 @@
 """Both arms: all learning rates and seeds at once, on the same windows of text in the same order."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -21,7 +20,7 @@ from .schedule import plan_of
 LAYERS, HEAD = 6, 64
 UNIT_OF_RATE = 1e-4
 MARKS = 24
-SPIKE = 2.0  # a loss of so many times the lowest so far has diverged
+SPIKE, TOGETHER = 2.0, 5  # five losses in a row at so many times the lowest five so far have diverged
 LASTING, RISEN = 0.05, 1.2  # or the last 5 % of the losses lie so far above the lowest 5 % in a row
 
 
@@ -95,8 +94,13 @@ def run_arm(
 
 def unstable(curve: Curve) -> bool:
     """Whether the loss was not finite, spiked, or ended far above where it had been."""
-    if curve.diverged(SPIKE) or not math.isfinite(curve.final):
+    if not np.isfinite([*curve.losses, curve.final]).all():
         return True
-    width = max(1, round(LASTING * len(curve.losses)))
-    means = np.convolve(curve.losses, np.full(width, 1 / width), mode="valid")
-    return bool(means[-1] > RISEN * means.min())
+    spiked = (means := _means(curve, TOGETHER)) > SPIKE * np.minimum.accumulate(means)
+    means = _means(curve, max(1, round(LASTING * len(curve.losses))))
+    return bool(spiked.any() or means[-1] > RISEN * means.min())
+
+
+def _means(curve: Curve, width: int) -> np.ndarray:
+    """Means of so many losses in a row: single steps of short sequences are noisy."""
+    return np.convolve(curve.losses, np.full(width, 1 / width), mode="valid")
