@@ -30,16 +30,15 @@ def test_flop_one_per_cent_off_are_caught(monkeypatch):
     assert guarded() == {"flop_counted"}
 
 
-def test_an_estimator_that_takes_the_best_run_for_the_optimum_is_caught(monkeypatch):
+def test_an_estimator_whose_optima_grow_a_tenth_too_fast_is_caught(monkeypatch):
     fitting = part(SLUG, "fitting")
     plain = fitting.optimum
 
-    def coarse(points, x):
+    def stretched(points, x):
         found = plain(points, x)
-        lowest = min(points, key=lambda point: point.loss)
-        return fitting.Optimum(**{**found.__dict__, "x": float(np.log(x(lowest)))})
+        return fitting.Optimum(**{**found.__dict__, "x": 1.1 * found.x})
 
-    monkeypatch.setattr(fitting, "optimum", coarse)
+    monkeypatch.setattr(fitting, "optimum", stretched)
     assert guarded() == {"estimator"}
 
 
@@ -69,7 +68,7 @@ def test_smoothing_averages_the_last_steps_so_far():
 
 def test_every_byte_is_read_once_and_the_budget_is_spent():
     grid = part(SLUG, "grid")
-    context = context_of(SLUG, smallest_budget=1.5e12, budgets=5, sizes=7, bytes_per_parameter=60)
+    context = context_of(SLUG, smallest_budget=1e12, budgets=5, sizes=7, bytes_per_parameter=60)
     for row in grid.cells(context):
         assert len(row) == 7
         for cell in row:
@@ -77,3 +76,17 @@ def test_every_byte_is_read_once_and_the_budget_is_spent():
             assert cell.shape.width % grid.HEAD == 0
     starts = one_epoch(9, 8, grid.LENGTH, seed=0).flatten()
     assert torch.equal(starts.sort().values, torch.arange(72) * grid.LENGTH)
+
+
+def test_a_rate_that_diverges_loses_and_the_record_stays_finite(monkeypatch):
+    grid, training = part(SLUG, "grid"), part(SLUG, "training")
+    monkeypatch.setattr(training, "RATES", (1.0, float("nan")))
+    cell = grid.Cell(1e8, grid.shape_of(7000), 4)
+    text = training.Text(
+        torch.randint(256, (cell.bytes + 1,)).to(torch.uint8),
+        torch.randint(256, (1, 8, grid.LENGTH + 1)),
+    )
+    run = training.run_cell(context_of(SLUG), cell, text, 0)
+    assert run.best == 0
+    assert run.finals[1] == training.LOST
+    assert np.isfinite(run.point(0).smooth).all()

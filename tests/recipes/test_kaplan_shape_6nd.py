@@ -98,3 +98,20 @@ def test_shapes_of_unequal_size_are_compared_as_if_equal():
     corrected = sweeps.Shapes(shapes, losses, [], []).corrected(0.1)
     assert np.ptp(corrected) == pytest.approx(0, abs=1e-12)
     assert np.ptp([ladder.parameters(shape) for shape in shapes]) / ladder.parameters(shapes[0]) < 0.025
+
+
+def test_models_that_know_less_than_counts_of_bytes_are_caught():
+    sweeps, results = part(SLUG, "sweeps"), part(SLUG, "results")
+
+    def guards(loss, norm=1.0):
+        context = context_of(SLUG)
+        context.preset = "full"
+        sweep = sweeps.Sweep([1e4, 2e6], [[2.5] * 3, [loss] * 3], [norm])
+        shapes = sweeps.Shapes([], [[loss + 0.1] * 3] * 2, [], [1.0])
+        results.believable(context, sweep, shapes, sweep, {3: 1.8, 5: 1.4})
+        return failed(context)
+
+    assert guards(1.3) == set()
+    assert guards(1.5) == {"beats_five_gram"}
+    assert guards(1.9) == {"beats_five_gram", "beats_three_gram"}
+    assert guards(1.3, math.nan) == {"gradients"}

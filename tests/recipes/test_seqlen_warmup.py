@@ -1,62 +1,87 @@
-"""Length schedules: as many tokens, the same windows cut short, costs interpolated, guards see mistakes."""
+"""Length warm-up: the same tokens, rates that follow them, truncation without side effects, and stability."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
-from reproduce.recipes.blocks.fleet_learning import Curves
-from reproduce.recipes.blocks.text import Text
+from reproduce.recipes.blocks import fleet
+from reproduce.recipes.blocks.learning import Curve, Plan
 from tests.recipes.conftest import context_of, failed, part
 
 SLUG = "seqlen-warmup"
-run, schedule, training = (part(SLUG, name) for name in ("run", "schedule", "training"))
 
 
-@pytest.fixture
-def text():
-    letters = torch.randint(97, 105, (6000,), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    return Text(letters, letters[:1500])
+def guarded():
+    context = context_of(SLUG)
+    part(SLUG, "checks").check(context)
+    return failed(context)
 
 
-def test_rising_lengths_give_the_same_tokens_and_end_full():
-    constant = schedule.constant(2048, 400)
-    rising = schedule.rising(2048, constant.tokens(400))
-    steps = len(rising.each)
-    assert abs(rising.tokens(steps) - constant.tokens(400)) <= 1024
-    assert 400 < steps < 500
-    assert rising.each[0] == 64
-    assert list(rising.each) == sorted(rising.each)
-    assert rising.each.index(2048) == pytest.approx(0.3 * steps, abs=1)
-    assert len(set(rising.each)) == 17
+def test_arms_are_fair():
+    assert guarded() == set()
 
 
-def test_costs_are_those_to_the_worse_of_both_final_losses():
-    slow = [(3.0, 10.0, 1.0), (2.0, 20.0, 2.0)]
-    fast = [(2.5, 10.0, 0.5), (1.5, 20.0, 1.0)]
-    assert training.gain(slow, fast, 1) == pytest.approx(20 / 15)
-    assert training.gain(slow, fast, 2) == pytest.approx(2 / 0.75)
-    assert training.gain(fast, slow, 1) == pytest.approx(15 / 20)
-    assert training.gain(slow, slow, 1) == 1
+def test_attention_that_sees_later_bytes_is_caught(monkeypatch):
+    plain = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        fleet.functional,
+        "scaled_dot_product_attention",
+        lambda q, k, v, is_causal, scale: plain(q, k, v, scale=scale),
+    )
+    assert guarded() == {"truncation"}
 
 
-def test_divergence_is_a_spike_or_no_number():
-    losses = torch.tensor([[3.0, 3.0, 3.0], [2.0, 2.0, 2.0], [3.9, 4.1, float("nan")], [1.0, 1.0, 1.0]])
-    arm = training.Arm(schedule.constant(8, 4), Curves(losses, losses), torch.empty(0), [0.1, 0.2, 0.4], 1)
-    assert [arm.diverged(rate, 0) for rate in range(3)] == [False, True, True]
-    assert arm.largest_stable(0) == 0.1
+def test_a_warm_up_of_as_many_steps_instead_of_tokens_is_caught(monkeypatch):
+    schedule = part(SLUG, "schedule")
+    plain = schedule.warm_up
+    monkeypatch.setattr(schedule, "warm_up", lambda steps, *rest: plain(steps, *rest)[:steps])
+    assert guarded() == {"same_tokens"}
 
 
-def test_other_windows_or_tokens_fail_the_guards(text, monkeypatch):
-    context = context_of(SLUG, steps=16, powers=[-8], layers=1)
-    run.guard(context, text, run.train(context, text))
-    assert failed(context) == set()
-    honest, count = training.windows, iter(range(1000))
-    monkeypatch.setattr(training, "windows", lambda c, t, n, seed: honest(c, t, n, seed + next(count)))
-    monkeypatch.setattr(schedule, "rising", lambda full, tokens: schedule.constant(full, tokens // full - 2))
-    monkeypatch.setattr(training, "judged_on", lambda c, t: t.held_out(4, c["context"] // 2))
-    broken = context_of(SLUG, steps=16, powers=[-8], layers=1)
-    run.guard(broken, text, run.train(broken, text))
-    assert failed(broken) == {"same_order", "same_tokens", "full_context"}
+def test_lengths_rise_in_multiples_and_rates_follow_tokens():
+    schedule = part(SLUG, "schedule")
+    lengths = schedule.warm_up(800, 1024, 64, 0.3)
+    assert lengths[0] == 64
+    assert set(lengths) == set(range(64, 1025, 64))
+    assert list(lengths) == sorted(lengths)
+    assert lengths[240:] == (1024,) * (len(lengths) - 240)
+    assert sum(lengths) == pytest.approx(800 * 1024, abs=512)
+    plan, whole = schedule.plan_of(lengths, 4), Plan(800, 0.0)
+    for step in range(240, len(lengths), 50):
+        assert plan.scale(step) == pytest.approx(whole.scale(sum(lengths[:step]) / 1024))
+    same = schedule.plan_of(schedule.constant(800, 1024), 4)
+    assert [same.scale(step) for step in range(800)] == pytest.approx([whole.scale(s) for s in range(800)])
 
 
-def test_attention_share_is_the_published_one():
-    assert run.attention_share(2048, 512) == pytest.approx(0.25, abs=0.005)
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda losses: losses, False),
+        (lambda losses: [*losses[:50], *[5.0] * 5, *losses[55:]], True),
+        (lambda losses: [*losses[:50], 3.5, *losses[51:]], False),
+        (lambda losses: [*losses[:50], math.nan, *losses[51:]], True),
+        (lambda losses: [*losses[:60], *[1.5 * losses[60]] * 40], True),
+        (lambda losses: [*losses[:60], *[1.1 * losses[60]] * 40], False),
+    ],
+)
+def test_a_run_is_unstable_by_what_its_losses_do(change, expected):
+    losses = change([1 + 4 / (1 + 0.1 * step) for step in range(100)])
+    curve = Curve(losses, [100], [losses[-1]], [1.0])
+    assert part(SLUG, "arms").unstable(curve) is expected
+
+
+def test_the_largest_stable_rate_has_only_stable_rates_below_it():
+    largest = part(SLUG, "results").largest_stable
+    assert largest([1, 2, 4, 8], np.array([[0, 0], [0, 0], [1, 0], [0, 0]], bool)) == 2
+    assert largest([1, 2], np.zeros((2, 3), bool)) == 2
+    assert largest([1, 2], np.array([[0, 1], [0, 0]], bool)) is None
+
+
+def test_gains_are_to_the_worse_of_the_last_losses():
+    gain = part(SLUG, "results").gain
+    slow = Curve([], [100, 200, 400], [3.0, 2.0, 1.0], [1.0, 2.0, 4.0])
+    fast = Curve([], [100, 200, 400], [2.0, 1.0, 0.5], [0.5, 1.0, 2.0])
+    assert gain(slow, fast) == (2.0, 4.0)
+    assert gain(fast, slow) == (0.5, 0.25)

@@ -108,7 +108,7 @@ def interval(points: Sequence[Point], estimate: Callable[[Sequence[Point]], floa
     random, count = np.random.default_rng(SEED), round(KEPT * len(points))
     subsets = [np.sort(random.choice(len(points), count, replace=False)) for _ in range(SUBSETS)]
     drawn = [estimate([points[index] for index in subset]) for subset in subsets]
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
     value = estimate(points)
     return Interval(value, min(value, float(low)), max(value, float(high)), len(points))
 
@@ -119,4 +119,4 @@ def _inside(found: Sequence[Optimum]) -> list[Optimum]:
 
 
 def _slope(across: Sequence[float] | np.ndarray, up: Sequence[float] | np.ndarray) -> float:
-    return float(np.polyfit(across, up, 1)[0])
+    return float(np.polyfit(across, up, 1)[0]) if len(across) > 1 else np.nan

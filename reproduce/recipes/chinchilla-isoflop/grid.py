@@ -7,7 +7,7 @@ from reproduce.recipes.blocks.tinygpt import Shape
 from reproduce.recipes.context import Context
 
 HEAD = 16  # width of every head
-ASPECT = (12, 48)  # width over layers, at least and at most
+ASPECT = (16, 56)  # width over layers, at least and at most
 DEEPEST = 12
 VOCABULARY = 256
 LENGTH = 128

@@ -19,6 +19,7 @@ LANGUAGE = 1
 READ, HELD_OUT = 10, 11  # seeds of the text
 BASE_RATE, BASE_WIDTH = 6e-3, 64  # the middle rate is inversely proportional to the width
 RATES = (0.4, 1.0, 2.5)
+LOST = 99.0  # nats a byte, in place of a loss that is not finite
 SMOOTHED = 0.02  # training losses are averaged over the last 2 % of the steps so far, for the envelope
 
 
@@ -50,7 +51,7 @@ class Run:
 
     @property
     def best(self) -> int:
-        return int(np.argmin(np.nan_to_num(self.finals, nan=np.inf)))
+        return int(np.argmin(self.finals))
 
     def point(self, budget: int) -> Point:
         """What the fits need."""
@@ -81,9 +82,9 @@ def run_cell(context: Context, cell: Cell, text: Text, number: int) -> Run:
         rates,
         lambda trained: trained.evaluate(text.held_out),
     )
-    finals = found.final.tolist()
-    best = int(np.argmin(np.nan_to_num(finals, nan=np.inf)))
-    return Run(cell, rates, finals, found.losses[:, best].numpy().astype(float), found.seconds[-1])
+    finals = found.final.nan_to_num(nan=LOST, posinf=LOST).tolist()
+    best = found.losses[:, int(np.argmin(finals))].numpy().astype(float)
+    return Run(cell, rates, finals, best, found.seconds[-1])
 
 
 def smoothed(losses: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from .ladder import LENGTH
 BASE_RATE, BASE_WIDTH = 5e-3, 64  # the middle rate is inversely proportional to the width
 RATES = (0.4, 1.0, 2.5)
 MARKS = 8
+LOST = 99.0  # nats a byte, in place of a loss that is not finite
 
 
 @dataclass(frozen=True)
@@ -58,5 +59,5 @@ def learn(
     plan = Plan(steps=steps, rate=0.0, evaluations=MARKS)
     rates = [rate_of(shape, multiple) for multiple in multiples]
     found = train(fleet, Windows(text.train, starts, (LENGTH,)), plan, rates, lambda f: f.evaluate(held_out))
-    course = torch.stack(found.validation)
-    return Trained(found.final.tolist(), course.amin(0).tolist(), float(found.norms.max()))
+    course = torch.stack(found.validation).nan_to_num(nan=LOST, posinf=LOST)
+    return Trained(course[-1].tolist(), course.amin(0).tolist(), float(found.norms.max()))

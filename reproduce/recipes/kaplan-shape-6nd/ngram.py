@@ -5,10 +5,8 @@ Source: Chen and Goodman, 1998, section 4.1; one discount for each order, from c
 
 import numpy as np
 
-ORDER = 5
 
-
-def cross_entropy(train: bytes, test: bytes, order: int = ORDER) -> float:
+def cross_entropy(train: bytes, test: bytes, order: int) -> float:
     """Nats a byte of `test` after learning from `train`; every byte of `test` has a context."""
     learnt, judged = _grams(train, order), _grams(test, order)
     chance = np.full(len(judged), 1 / 256)

@@ -1,5 +1,7 @@
 """What the sweeps say: excess loss of shapes, power laws, and the guards that make them believable."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from reproduce.recipes.context import Context, curve, level
@@ -10,7 +12,7 @@ from .learning import RATES
 from .sweeps import Shapes, Sweep
 
 EXCESS = 0.03
-BAR_FROM = 1e6  # models of fewer parameters need not beat the n-gram model
+BAR_FROM = 1e6  # models of fewer parameters need not beat an n-gram model
 
 
 def shape(context: Context, found: Shapes, of_size: Sweep) -> None:
@@ -66,21 +68,24 @@ def law(context: Context, name: str, found: Sweep, axis: tuple[str, str, bool], 
     context.samples[name] = {"x": found.x, "losses": found.losses}
 
 
-def believable(context: Context, of_size: Sweep, of_shape: Shapes, of_share: Sweep, bar: float) -> None:
-    """Guards finite gradients; on the full preset also that models know more than counts of five bytes."""
+def believable(
+    context: Context, of_size: Sweep, of_shape: Shapes, of_share: Sweep, bars: Mapping[int, float]
+) -> None:
+    """Guards finite gradients; on the full preset also that models know more than counts of bytes in a row.
+
+    `bars` are nats a byte of Kneser-Ney models by their order, 3 and 5.
+    """
     norms = np.array([*of_size.norms, *of_shape.norms, *of_share.norms])
     overflown = int((~np.isfinite(norms)).sum())
     context.guard("gradients", overflown, 0, "Groups of runs in which a gradient's norm was not finite.")
-    context.data["five_gram"] = {"nats_a_byte": bar}
+    context.data["kneser_ney"] = {f"{order} bytes": bar for order, bar in bars.items()}
     if context.full:  # a few steps beat nothing
         large = [losses for x, losses in zip(of_size.x, of_size.losses, strict=True) if x >= BAR_FROM]
-        worst = float(np.max([*large, *of_shape.losses]))
-        context.guard(
-            "beats_five_gram",
-            worst,
-            bar,
-            f"Largest loss of a model of {BAR_FROM:,.0f} parameters or more, against Kneser-Ney's.",
-        )
+        found = np.array([*large, *of_shape.losses])
+        worst, best = float(found.max()), float(found.mean(axis=1).min())
+        what = f"loss of shapes, and sizes from {BAR_FROM:,.0f} parameters on, against Kneser-Ney's"
+        context.guard("beats_three_gram", worst, bars[3], f"Largest {what} with three bytes.")
+        context.guard("beats_five_gram", best, bars[5], f"Least {what} with five bytes.")
 
 
 def _above_a_floor(found: Sweep) -> tuple[float, float]:

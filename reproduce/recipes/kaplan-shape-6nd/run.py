@@ -17,8 +17,8 @@ def run(context: Context) -> None:
     corpus = corpora.code(context["bytes"])
     context.data["code"] = corpus.record()
     text = Text.of(corpus, context.device)
-    context.progress(0.08, "a five-gram model")
-    bar = ngram.cross_entropy(corpus.train, corpus.validation)
+    context.progress(0.08, "n-gram models")
+    bars = {order: ngram.cross_entropy(corpus.train, corpus.validation, order) for order in (3, 5)}
     of_size = sweeps.sizes(context, text)
     of_share = sweeps.subsets(context, text)
     of_shape = sweeps.shapes(context, text)
@@ -26,5 +26,5 @@ def run(context: Context) -> None:
     sizes, shares = ("Parameters without embeddings", "", True), ("Bytes to learn from", "B", True)
     results.law(context, "n", of_size, sizes, "Loss over size, and the power law through it")
     results.law(context, "d", of_share, shares, "Loss over data, and the power law through it")
-    results.believable(context, of_size, of_shape, of_share, bar)
+    results.believable(context, of_size, of_shape, of_share, bars)
     context.progress(1.0, "done")

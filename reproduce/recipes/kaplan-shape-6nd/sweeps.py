@@ -82,7 +82,7 @@ def shapes(context: Context, text: Text) -> Shapes:
         what = f"{shape.layers} layers of width {shape.width}"
         context.progress(0.4 + 0.58 * number / len(models), what)
         searched = learn(context, text, shape, [0] * len(RATES), RATES, steps)
-        best = int(np.argmin(np.nan_to_num(searched.final, nan=np.inf)))
+        best = int(np.argmin(searched.final))
         others = range(1, context["seeds"])
         rest = learn(context, text, shape, others, [RATES[best]] * len(others), steps)
         found.losses.append([searched.final[best], *rest.final])

@@ -1,44 +1,41 @@
-"""Sequence lengths over training: constant, or rising from short windows to the full context.
+"""Lengths of each training step, and a learning rate that follows tokens instead of steps."""
 
-Source: arXiv:2108.06084, section 4: windows of the constant schedule are cut to the step's length.
-"""
+from dataclasses import dataclass, replace
 
-from dataclasses import dataclass
+from reproduce.recipes.blocks.learning import Plan
 
-SHORTEST = 64
-GRAIN = 128  # lengths are multiples of it after the shortest, so that there are few of them
-RISE = 0.3  # of the steps
+
+def constant(steps: int, full: int) -> tuple[int, ...]:
+    """The baseline: every step at the full length."""
+    return (full,) * steps
+
+
+def warm_up(steps: int, full: int, shortest: int, share: float) -> tuple[int, ...]:
+    """Lengths that rise in a line over `share` of the baseline's steps, then stay, for the same tokens.
+
+    Lengths are multiples of the shortest. Source: arXiv:2108.06084, section 4.
+    """
+    rising = max(1, round(share * steps))
+    lengths = [
+        (shortest + (full - shortest) * step // rising) // shortest * shortest for step in range(rising)
+    ]
+    rest = round((steps * full - sum(lengths)) / full)
+    return (*lengths, *([full] * rest))
 
 
 @dataclass(frozen=True)
-class Lengths:
-    """The length of each step; `tokens(n)` is how many each sequence of a batch has given after n steps."""
+class ByTokens(Plan):
+    """A plan whose rate at a step is that of a run at the full length after as many tokens."""
 
-    each: tuple[int, ...]
+    lengths: tuple[int, ...] = ()
 
-    def tokens(self, steps: int) -> int:
-        """Tokens of one sequence a step, summed over the first `steps` steps."""
-        return sum(self.each[:steps])
-
-
-def constant(full: int, steps: int) -> Lengths:
-    """The full context in all steps."""
-    return Lengths((full,) * steps)
+    def scale(self, step: int) -> float:
+        """The rate's share of its peak at `step`."""
+        full = max(self.lengths)
+        whole = Plan(round(sum(self.lengths) / full), self.rate, warm_up=self.warm_up, floor=self.floor)
+        return whole.scale(sum(self.lengths[:step]) / full)
 
 
-def rising(full: int, tokens: int) -> Lengths:
-    """As many steps as it takes to see `tokens`, give or take half a step, if the first of them are short."""
-    steps = tokens // full
-    while sum(_rising(full, steps)) + full / 2 < tokens:
-        steps += 1
-    return Lengths(tuple(_rising(full, steps)))
-
-
-def _rising(full: int, steps: int) -> list[int]:
-    last = max(1, round(RISE * steps))
-    grain, shortest = min(GRAIN, full // 4), min(SHORTEST, full // 8)
-    found = []
-    for step in range(steps):
-        length = shortest + (full - shortest) * step / last
-        found.append(min(full, max(shortest, int(length // grain) * grain)))
-    return found
+def plan_of(lengths: tuple[int, ...], evaluations: int) -> ByTokens:
+    """The plan that both arms share."""
+    return replace(ByTokens(len(lengths), 0.0, evaluations=evaluations), lengths=lengths)
