@@ -27,10 +27,15 @@ def check(context: Context, arms: dict[str, attention.Windowed]) -> None:
     context.guard("window_exact", errors[worst], LIMIT, f"Output against 64 bits, relative norm; {worst}.")
     worst = max(slopes, key=slopes.__getitem__)
     context.guard("window_gradient", slopes[worst], 2 * LIMIT, f"Gradients, the same way; {worst}.")
+    # Each length of a cache that still fills is a plan of its own for cuDNN, which takes long to make.
+    asked = sorted({*range(16), *range(0, window, window // 16), *range(window - 16, length)})
     with torch.no_grad():
-        rolled = rolling.generate(window, *given, context.device)
-    detail = f"{length} tokens one by one through {window} slots, against attention with everything kept."
-    context.guard("rolling_exact", _relative(rolled, exact), LIMIT, detail)
+        rolled = rolling.generate(window, *given, context.device, set(asked))
+    detail = (
+        f"{length} tokens one by one through {window} slots, against attention with everything kept, "
+        f"at {len(asked)} of them: all from where the buffer wraps."
+    )
+    context.guard("rolling_exact", _relative(rolled, exact[:, :, asked]), LIMIT, detail)
 
 
 def _exact(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, window: int) -> torch.Tensor:

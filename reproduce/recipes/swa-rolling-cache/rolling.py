@@ -42,13 +42,14 @@ class Cache:
 
 
 def generate(
-    window: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, device: torch.device
+    window: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, device: torch.device, asked: set[int]
 ) -> torch.Tensor:
-    """Attention token by token through a rolling cache of one layer; shapes as in attention.py."""
+    """Attention of the tokens `asked` through a rolling cache of one layer; shapes as in attention.py."""
     cache, out = Cache((1, *k.shape[:2], window, k.shape[3]), k.dtype, device), []
     for token in range(q.shape[2]):
         cache.put(0, k[:, :, token], v[:, :, token])
-        out.append(cache.attend(0, q[:, :, token : token + 1]))
+        if token in asked:
+            out.append(cache.attend(0, q[:, :, token : token + 1]))
         cache.seen += 1
     return torch.cat(out, dim=2)
 
