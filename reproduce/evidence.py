@@ -119,7 +119,8 @@ def judge(run: Run, measure: Measure, claim: Claim | None, measured: Measured) -
     kind = "ratio" if is_comparable(measure, run.device_name) else claim and claim.kind
     claimed = claim and Claimed(claim.value, claim.low, claim.high, claim.better, kind, claim.range_printed)
     judged = verdict.judge(claimed, measured, measure.rule, measure.tolerance)
-    return Verdict(judged.code, judged.reason + _hardware(claimed, measured, measure.rule))
+    limit = "" if judged.code == verdict.REPRODUCED else _hardware(claimed, measured, measure.rule)
+    return Verdict(judged.code, judged.reason + limit)
 
 
 def is_comparable(measure: Measure, device_name: str) -> bool:
