@@ -92,7 +92,9 @@ class Fleet:
                 watch(f"attention.{layer}", added)
                 watch(f"forward.{layer}", fed)
         last = matrix["embedding" if shape.tied else "head"]
-        found = _product(_norm(x, self.half), last).to(self.flat.dtype) * self.manner.output
+        found = _product(_norm(x, self.half), last).to(self.flat.dtype)
+        if self.manner.output != 1.0:
+            found = found * self.manner.output
         if watch:
             watch("logits", found)
         return found

@@ -96,6 +96,9 @@ def train(
         synchronise(device)
         begun = time.perf_counter()
     found.losses, found.norms = kept.cpu()
+    del stepper
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # the graphs' memory, which other fleets cannot use
     return found
 
 

@@ -55,6 +55,7 @@ def run(context: Context) -> None:
     context.progress(0.8, "letting the models speak")
     _measure_copies(context, planted, fleet, documents)
     _guard_quality(context, curves)
+    context.progress(1.0, "done")
 
 
 def clean(context: Context, planted: planting.Planted, documents: torch.Tensor) -> dict[str, Cleaned]:

@@ -52,6 +52,7 @@ def run(context: Context) -> None:
     _measure(context, pool, chosen, losses)
     _measure_speed(context, pool)
     _chart_sweep(context, pool, weights)
+    context.progress(1.0, "done")
 
 
 def _collect(context: Context) -> Pool:

@@ -32,6 +32,7 @@ def run(context: Context) -> None:
     sweeps = _sweep(context, text)
     _measure(context, sweeps, ceilings)
     _charts(context, sweeps)
+    context.progress(1.0, "done")
 
 
 def guard(context: Context, text: Text) -> None:
