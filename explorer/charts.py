@@ -26,8 +26,8 @@ LINES = [f"#0000f{number}" for number in range(1, 7)]
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--line)"} | {
     colour: f"var(--line-{number})" for number, colour in enumerate(LINES, 1)
 }
-# Lines that the measured ones are held against: dashed, in the colours of text, without marks.
-LEVELS = {"claimed by the paper": INK, "roofline limit": MUTED, "claimed": INK}
+# Lines that the measured ones are held against, by how their labels begin: in the colours of text.
+LEVELS = {"claimed": INK, "roofline limit": MUTED}
 TRACES = {
     "memory_mb": ("GPU memory", "MB"),
     "utilisation": ("GPU utilisation", "%"),
@@ -103,7 +103,7 @@ def declare(x_title, y_title, rows, axes):
     """The Vega-Lite of lines with their intervals. Lines differ by dash and shape as well as by colour."""
     labels = list(dict.fromkeys(row["line"] for row in rows))
     free = iter(LINES * (1 + len(labels) // len(LINES)))
-    colours = [LEVELS.get(label) or next(free) for label in labels]
+    colours = [level_colour(label) or next(free) for label in labels]
     named = {"legend": legend(labels) if len(labels) > 1 else None}
     y_scale = scale(axes["y"], [row["y"] for row in rows])
     chart = alt.Chart(alt.Data(values=rows)).encode(
@@ -146,6 +146,10 @@ def scale(axis, values):
     if axis.get("log"):
         return alt.Scale(type="log", base=2, nice=False)
     return alt.Scale(zero=axis.get("zero", min(values) < 0.5 * max(values)))
+
+
+def level_colour(label):
+    return next((colour for begin, colour in LEVELS.items() if label.startswith(begin)), None)
 
 
 def legend(labels):
