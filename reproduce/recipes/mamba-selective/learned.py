@@ -8,7 +8,7 @@ from torch import nn
 
 from reproduce.recipes.blocks import statespace, tasks
 from reproduce.recipes.blocks.learning import Plan, train
-from reproduce.recipes.blocks.seeds import Explicit, Seeds, lively
+from reproduce.recipes.blocks.seeds import Seeds, Together, lively
 from reproduce.recipes.blocks.tasks import InductionHeads, SelectiveCopy, Task
 from reproduce.recipes.blocks.tinygpt import FeedForward, Shape, TinyGPT
 from reproduce.recipes.context import Context, curve
@@ -39,9 +39,9 @@ ARMS = {
     "Mamba": Arm(mamba.Mamba, feed_forward=mamba.Absent, reach=4096, at_once=2**22),
     "H3": Arm(statespace.H3),
     "S4D": Arm(statespace.S4D),
-    "attention, RoPE": Arm(Explicit, "rope", at_once=2**16),
-    "attention, ALiBi": Arm(Explicit, "alibi", at_once=2**16),
-    "attention, no positions": Arm(Explicit, "none", at_once=2**16),
+    "attention, RoPE": Arm(Together, "rope", at_once=2**16),
+    "attention, ALiBi": Arm(Together, "alibi", at_once=2**16),
+    "attention, no positions": Arm(Together, "none", at_once=2**16),
 }
 
 
