@@ -19,7 +19,7 @@ from reproduce.recipes.toolbox import release
 from . import mamba
 
 VOCABULARY = 16
-RATES = (3e-3, 1e-3)  # each arm's better one is taken
+RATES = (1e-2, 3e-3)  # each arm's better one is taken
 HEADS = 8  # of attention: the paper's
 PARTS = 8  # of a batch
 PASSES = 0.995  # RECIPES
