@@ -6,7 +6,7 @@ import torch
 from reproduce.recipes.blocks import statespace, tasks
 from reproduce.recipes.blocks.learning import Plan, train
 from reproduce.recipes.blocks.seeds import Seeds
-from reproduce.recipes.blocks.tinygpt import Shape, TinyGPT
+from reproduce.recipes.blocks.tinygpt import Attention, Shape, TinyGPT
 from tests.recipes.conftest import context_of, failed, part, value
 
 SLUG = "h3-synthetics"
@@ -54,19 +54,22 @@ def test_no_mixer_sees_what_comes_later(mixer):
     assert difference[:8].max() < 1e-5 < 1e-4 < difference[8:].min()
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_seeds_side_by_side_learn_as_each_alone(parts):
+@pytest.mark.parametrize(("parts", "mixer"), [(1, "H3"), (2, "H3"), (2, "attention")])
+def test_seeds_side_by_side_learn_as_each_alone(parts, mixer):
     task, seeds = tasks.InductionHeads(8, 6), 2
     plan = Plan(4, 1e-2, clip=0.0, weight_decay=0.0, half=False)
 
     def make(seed):
-        return TinyGPT(SHAPE, statespace.H3, seed=seed)
+        return TinyGPT(SHAPE, part(SLUG, "learned").MIXERS[mixer], seed=seed)
+
+    def make_alone(seed):
+        return TinyGPT(SHAPE, Attention if mixer == "attention" else statespace.H3, seed=seed)
 
     batches = tasks.held_out(task, 4 * seeds, torch.device("cpu"), 0).unflatten(1, (seeds, -1))
     both = Seeds(make, range(seeds), parts)
     together = train(both, lambda step, generator: batches, plan, loss=tasks.loss)
     alone = [
-        train(make(seed), lambda step, generator, s=seed: batches[:, s], plan, loss=tasks.loss).losses
+        train(make_alone(seed), lambda step, generator, s=seed: batches[:, s], plan, loss=tasks.loss).losses
         for seed in range(seeds)
     ]
     assert together.losses == pytest.approx([sum(pair) / 2 for pair in zip(*alone, strict=True)], rel=1e-4)

@@ -5,12 +5,13 @@ Ids are (seeds, batch, length). Nothing couples the seeds, given an optimizer th
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state
 
-from reproduce.recipes.blocks.tinygpt import Attention, Shape
+from reproduce.recipes.blocks.tinygpt import Attention, Shape, attend
 
 VERSION = 1
 
@@ -59,25 +60,32 @@ class Seeds(nn.Module):
         return functional_call(self._template[0], weights, (ids,))
 
 
-class Explicit(Attention):
-    """Attention by matrix products: PyTorch's fused kernels do not all run for several models at once."""
+class Together(Attention):
+    """Attention whose fused kernel takes several models at once: they are more sequences to it."""
 
     def __init__(self, shape: Shape, layer: int) -> None:
         super().__init__(shape, layer)
-        self.attend = explicit
+        self.attend = _Folded.apply
 
 
-def explicit(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None = None
-) -> torch.Tensor:
-    """softmax(q k' / sqrt d + bias) v; causal without a bias, which holds the mask too."""
-    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
-    if bias is None:
-        later = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
-        scores = scores.masked_fill(later, -torch.inf)
-    else:
-        scores = scores + bias
-    return torch.softmax(scores, dim=-1) @ v
+class _Folded(torch.autograd.Function):
+    """`attend` under torch.vmap, which has no rule of its own for some of PyTorch's kernels."""
+
+    @staticmethod
+    def forward(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return attend(q, k, v, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[torch.Tensor | None, ...], output: torch.Tensor) -> None:
+        """Keeps nothing: gradients are of what `vmap` calls, or of no single model."""
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *given: torch.Tensor | None
+    ) -> tuple[torch.Tensor, int]:
+        *qkv, bias = given
+        folded = (x.movedim(at, 0).flatten(0, 1) for x, at in zip(qkv, in_dims, strict=False))
+        return attend(*folded, bias).unflatten(0, (info.batch_size, -1)), 0
 
 
 def lively(model: nn.Module, seed: int) -> nn.Module:

@@ -96,7 +96,8 @@ def _newton(rows: torch.Tensor, weights: torch.Tensor, duals: torch.Tensor, stif
         if before is not None and bool((active == before).all()):
             break
         before, some = active, rows[active]
-        aim = torch.linalg.solve(unit + stiffness * some.T @ some, stiffness * some.T @ target[active])
+        factor = torch.linalg.cholesky(torch.addmm(unit, some.T, some, alpha=stiffness))
+        aim = torch.cholesky_solve(stiffness * (some.T @ target[active])[:, None], factor)[:, 0]
         weights = _along(rows, weights, aim, target, stiffness)
     return weights
 
@@ -104,18 +105,21 @@ def _newton(rows: torch.Tensor, weights: torch.Tensor, duals: torch.Tensor, stif
 def _along(
     rows: torch.Tensor, start: torch.Tensor, aim: torch.Tensor, target: torch.Tensor, stiffness: float
 ) -> torch.Tensor:
-    """The lowest point on the way to `aim`: the root of the slope, which rises along it, by bisection."""
+    """The lowest point on the way to `aim`, where the slope, which rises in straight pieces, is zero.
+
+    The slope after a share s of the way is lean + s own - stiffness sum max(0, at - s step) step.
+    """
     way = aim - start
     at, step = target - rows @ start, rows @ way
-    lean, own = float(way @ start), float(way @ way)
-
-    def slope(share: float) -> float:
-        return lean + share * own - stiffness * float((at - share * step).clamp(min=0) @ step)
-
-    if slope(1.0) <= 0 or own < 1e-24:
+    lean, own = way @ start, way @ way
+    if lean + own - stiffness * ((at - step).clamp(min=0) @ step) <= 0 or own < 1e-24:
         return aim
-    low, high = 0.0, 1.0
-    for _ in range(20):
-        middle = (low + high) / 2
-        low, high = (low, middle) if slope(middle) > 0 else (middle, high)
-    return start + low * way
+    crossing = at / step
+    crossing, order = crossing[(crossing > 0) & (crossing < 1)].sort()
+    inside = ((at / step > 0) & (at / step < 1)).nonzero()[order, 0]
+    parts = torch.stack((at * step, step * step))
+    change = torch.where(step[inside] > 0, -parts[:, inside], parts[:, inside])  # a row leaves, or joins
+    pull, bend = torch.cat((parts[:, at > 0].sum(1, keepdim=True), change), dim=1).cumsum(1)
+    slopes = lean - stiffness * pull[:-1] + crossing * (own + stiffness * bend[:-1])
+    piece = int((slopes < 0).sum())  # the first piece at whose end the slope is no longer negative
+    return start + (stiffness * pull[piece] - lean) / (own + stiffness * bend[piece]) * way

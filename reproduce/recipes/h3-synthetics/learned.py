@@ -2,29 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from torch import nn
 
 from reproduce.recipes.blocks import statespace, tasks
 from reproduce.recipes.blocks.learning import Plan, train
 from reproduce.recipes.blocks.ordering import Pair, order_holds
-from reproduce.recipes.blocks.seeds import Explicit, Seeds
+from reproduce.recipes.blocks.seeds import Seeds, Together, lively
 from reproduce.recipes.blocks.tasks import AssociativeRecall, InductionHeads, Task
 from reproduce.recipes.blocks.tinygpt import Shape, TinyGPT
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.intervals import Interval, mean_of
 
 TASKS: dict[str, Task] = {"induction": InductionHeads(30, 20), "recall": AssociativeRecall(10, 10)}
-SHORTER = {"induction": 6, "recall": 1}  # induction is learnt in a sixth of the steps
 CLAIMED = {"induction": 1.0, "recall": 0.998}
 UNIT_OF_RATE = 1e-4
 CHOOSING, JUDGING = 1, 2  # seeds of the examples by which a rate is chosen, and by which an arm is judged
 SOLVED = 0.99
-
+PARTS = 16  # of a batch
 
 MIXERS: dict[str, Callable[[Shape, int], nn.Module]] = {
-    "attention": Explicit,
+    "attention": Together,
     "H3": statespace.H3,
     "S4D": statespace.S4D,
     "GSS": statespace.GSS,
@@ -100,8 +98,11 @@ def _train(context: Context, task: str, mixer: str, rate: int) -> Trained:
         tied=False,
         positions="rope" if mixer == "attention" else "none",
     )
-    build = partial(TinyGPT, shape, MIXERS[mixer])
-    model = Seeds(lambda seed: build(seed=seed), range(seeds)).to(context.device)
+
+    def make(seed: int) -> nn.Module:
+        return lively(TinyGPT(shape, MIXERS[mixer], seed=seed), seed)
+
+    model = Seeds(make, range(seeds), PARTS).to(context.device)
     draw = tasks.drawing(problem, seeds * context["batch"], context.device)
     choosing, judging = (
         tasks.held_out(problem, seeds * context["examples"], context.device, seed).unflatten(1, (seeds, -1))
@@ -114,7 +115,7 @@ def _train(context: Context, task: str, mixer: str, rate: int) -> Trained:
         return 1 - sum(course[-1]) / seeds
 
     plan = Plan(
-        max(6, context["steps"] // SHORTER[task]),
+        context["steps"],
         rate * UNIT_OF_RATE,
         seed=7,
         clip=0.0,
