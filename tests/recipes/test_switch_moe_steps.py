@@ -46,6 +46,19 @@ def test_the_gain_is_the_dense_models_whole_cost_over_the_sparse_ones_part():
     assert findings.gains(dense, never, "seconds") == [0.5]
 
 
+def test_a_full_expert_is_seen_in_its_own_seed_whatever_the_others_do():
+    """Expert 1 of one seed has nothing to do with expert 1 of another: their loads must not be averaged."""
+    context = context_of(SLUG)
+    context.preset = "full"
+    uneven = [[6, 1, 1], [1, 6, 1], [1, 1, 6]]  # each seed overloads another expert: even on average
+    findings._load(context, training.Arm(3, loads=[[load] for load in uneven], dropped=[0.0] * 3))
+    assert "balanced" in failed(context)
+    even = context_of(SLUG)
+    even.preset = "full"
+    findings._load(even, training.Arm(3, loads=[[[3, 3, 2]]] * 3, dropped=[0.0] * 3))
+    assert "balanced" not in failed(even)
+
+
 def without_gate(layer, x):
     chances = torch.softmax(x.flatten(0, 1).float() @ layer.router.weight.float().T, -1)
     return forward(layer, x) / chances.max(-1).values.view(*x.shape[:2], 1)

@@ -41,7 +41,7 @@ def measure(context: Context, ceilings: Probe) -> None:
     weak = _times(found.speedup(WEAK), work)
     sent = _all_reduce_ms(context, large) * 4 * large.layers
     ideal = found.median(ONE).value * work
-    least = {shape: 1e3 * ceilings.least_time(shape.flop(*sizes)) for shape in (small, large)}
+    least = {shape: 1e3 * ceilings.least_time(shape.least_flop(*sizes)) for shape in (small, large)}
     context.measure(
         "weak_efficiency",
         weak,

@@ -74,13 +74,13 @@ def _load(context: Context, arm: Arm) -> None:
     entropy = -(shares * logs).sum(-1).mean(-1) / math.log(arm.experts)
     context.measure("dropped", mean_of(arm.dropped), detail={"by_seed": arm.dropped})
     context.measure("load_entropy", mean_of(entropy.tolist()), predicted=1.0, predicted_note="Even load.")
-    fullest = float(loads.mean(0).max() / loads.mean())
+    fullest = float((loads.max(-1) / loads.mean(-1)).mean(0).max())
     context.guard(
         "balanced",
         fullest,
         BALANCED if context.full else arm.experts,
-        "Tokens of the fullest expert over the mean, held-out tokens, mean of the seeds; a smoke run is too "
-        "short to balance anything.",
+        "Tokens of the fullest expert over the mean, of each seed, then their mean, in the worse layer; "
+        "held-out tokens; a smoke run is too short to balance anything.",
     )
 
 
