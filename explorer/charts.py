@@ -18,7 +18,7 @@ from django.utils.safestring import mark_safe
 
 from explorer.templatetags.figures import plain
 
-VERSION = 4  # raise it when the same data is to be drawn differently
+VERSION = 5  # raise it when the same data is to be drawn differently
 MONTH_S = 30 * 24 * 3600
 WIDTH, HEIGHT, MOST_POINTS = 460, 250, 80
 INK, MUTED, RULE = "#010101", "#020202", "#030303"

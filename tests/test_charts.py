@@ -105,3 +105,11 @@ def test_a_trend_goes_run_by_run_beside_the_claim_and_its_names_are_in_the_table
 def test_a_trend_without_a_claim_is_one_line():
     points = [("2.13.0", "2026-01-02", run, 3.0, 2.9, 3.1) for run in (1, 2)]
     assert "claimed" not in charts.draw_trend("Speed-up", "Speed-up (x)", points, None)
+
+
+def test_limits_and_claims_are_no_measured_lines():
+    labels = ("plain", "roofline limit, batch 8", "claimed by the paper, MQA")
+    rows = [{"line": label, "x": x, "y": x, "low": x, "high": x} for label in labels for x in (1, 2)]
+    drawn = charts.declare("Batch", "Speed-up", rows, {"x": {"log": True}, "y": {}})
+    assert f'"{charts.LINES[1]}"' not in str(drawn).replace("'", '"')
+    assert charts.INK in str(drawn) and charts.MUTED in str(drawn)

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reproduce.recipes.blocks.decodestack import Growing, Shape, Stack, normed, plain
+from reproduce.recipes.blocks.decodestack import Shape, Stack, normed, plain
+from reproduce.recipes.blocks.decoding import KeyValues
+from reproduce.recipes.blocks.growing import Growing, dense
 from reproduce.recipes.memory import tensor_bytes
 
 CPU = torch.device("cpu")
@@ -56,8 +58,25 @@ def test_a_step_is_a_transformer():
 
 def test_a_growing_cache_gives_the_same():
     stack, x = stack_of(replace(SHAPE, kv_heads=4, memory=0)), torch.randn(3, 32, dtype=torch.float64)
-    growing = replace(stack, caches=[Growing(c.keys, c.values) for c in stack.caches], attend=plain)
+    growing = replace(stack, caches=[_grown(c, 6) for c in stack.caches], attend=plain)
     torch.testing.assert_close(growing.step(x, 6), stack.step(x, 6), rtol=1e-5, atol=1e-5)
+
+
+def test_what_a_growing_cache_copies_is_dense():
+    """PyTorch copies slices of longer buffers number by number, several times slower."""
+    cache = Growing(*torch.randn(2, 3, 4, 9, 8))
+    cache.put(6, *torch.randn(2, 3, 12, 8)[:, :, 4:8])  # a slice of a wider product
+    assert all(part.is_contiguous() for part in cache.latest)
+    assert dense(cache.keys, 6).is_contiguous()
+    assert dense(cache.keys, 6).data_ptr() == cache.keys.data_ptr()
+
+
+def _grown(cache: KeyValues, tokens: int) -> Growing:
+    """A growing cache with the first tokens of a static one."""
+    keys, values = torch.zeros(2, *cache.keys.shape, dtype=cache.keys.dtype)
+    for buffer, numbers in zip((keys, values), cache.upto(tokens), strict=True):
+        dense(buffer, tokens).copy_(numbers)
+    return Growing(keys, values)
 
 
 @pytest.mark.parametrize("shape", [SHAPE, replace(SHAPE, memory=0, gated=False, vocabulary=0)])

@@ -65,20 +65,6 @@ class Shape:
         return batch * (2 * self.weights + 4 * meet)
 
 
-class Growing(KeyValues):
-    """Keys and values as implementations without static buffers keep them: a new, longer tensor each step."""
-
-    def put(self, position: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Remembers one token's (batch, kv heads, width)."""
-        self.latest = keys[:, :, None], values[:, :, None]
-
-    def upto(self, end: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Copies of all tokens, the latest at the end."""
-        old = self.keys[:, :, : end - 1], self.values[:, :, : end - 1]
-        keys, values = (torch.cat(pair, dim=2) for pair in zip(old, self.latest, strict=True))
-        return keys, values
-
-
 def plain(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Attention operation by operation with a softmax in 32 bits, as model libraries write it."""
     scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
@@ -98,7 +84,7 @@ def random_weights(
 
 @dataclass
 class Stack:
-    """Weights and caches, and a step; caches may be Growing, and weights those of another stack."""
+    """Weights and caches, and a step; caches may grow, and weights those of another stack."""
 
     shape: Shape
     layers: Sequence[dict[str, torch.Tensor]]

@@ -25,7 +25,9 @@ OLD, FOURIER, TODAY = "BERT, fp32", "FNet by FFT, fp32", "BERT, flash, bf16"
 CANDIDATES = ("FNet by FFT, bf16", "FNet by products, bf16")
 MASKED = 0.15
 MATRICES = 9  # n x n matrices of a head that unfused attention reads or writes, forward and backward
-FFT_BYTES = 2 * 2 * 16  # a token and feature: two passes, each reading and writing 8 bytes, there and back
+FFT_BYTES = (
+    2 * 2 * 8
+)  # a token and feature, there and back: two passes over half a complex spectrum, read and written
 CLAIMED = 1.8
 
 Step = Callable[[int], object]

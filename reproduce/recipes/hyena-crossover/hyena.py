@@ -58,6 +58,12 @@ def leave(mixed: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
     return (gate * mixed.to(gate.dtype)).transpose(1, 2).contiguous()
 
 
+def window(plain: torch.Tensor, place: torch.Tensor, decay: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+    """The filter in its decaying window, (n, width) to (width, n), and the skip as its first tap."""
+    kernel = (plain * torch.exp(-place * decay.abs())).T.contiguous()
+    return kernel + functional.pad(skip[:, None], (0, len(plain) - 1))
+
+
 class Filter(nn.Module):
     """The implicit kernel: a network with sine activations over positions, times a decaying window; fp32."""
 
@@ -69,18 +75,18 @@ class Filter(nn.Module):
         self.rate = nn.Parameter(torch.full((HIDDEN,), SINE_RATE))
         self.decay = nn.Parameter(torch.linspace(*DECAYS, width) * 5)
 
-    def forward(self, length: int) -> torch.Tensor:
-        """(width, length)."""
+    def forward(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(length, width) without its window, and the places (length, 1)."""
         place = torch.linspace(0, 1, length, device=self.rate.device)[:, None]
         angle = 2 * math.pi * place * torch.linspace(1e-4, BANDS - 1, BANDS, device=place.device)
         x = torch.cat((place, angle.cos(), angle.sin()), dim=1)
         for linear in self.inner:
             x = torch.sin(self.rate * linear(x))
-        return (self.out(x) * torch.exp(-place * self.decay.abs())).T.contiguous()
+        return self.out(x), place
 
 
 class Hyena(nn.Module):
-    """(batch, n, width) to the same. `enter` and `leave` may be replaced by compiled ones."""
+    """(batch, n, width) to the same. `enter`, `leave` and `window` may be replaced by compiled ones."""
 
     def __init__(self, width: int, dtype: torch.dtype) -> None:
         super().__init__()
@@ -89,11 +95,11 @@ class Hyena(nn.Module):
         self.short = nn.Parameter(torch.randn(3, 3 * width, dtype=dtype) * 3**-0.5)
         self.skip = nn.Parameter(torch.randn(width))
         self.filter = Filter(width)
-        self.enter, self.leave = enter, leave
+        self.enter, self.leave, self.window = enter, leave, window
 
     def kernel(self, length: int) -> torch.Tensor:
         """(width, length): the filter, and the skip around the convolution as its first tap."""
-        return self.filter(length) + functional.pad(self.skip[:, None], (0, length - 1))
+        return self.window(*self.filter(length), self.filter.decay, self.skip)
 
     def mix(self, x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
         """The operator with a given kernel (width, n)."""

@@ -7,7 +7,6 @@ import torch
 from torch.nn import functional
 
 from reproduce.recipes.blocks.decodestack import (
-    Growing,
     Shape,
     Stack,
     normed,
@@ -15,6 +14,7 @@ from reproduce.recipes.blocks.decodestack import (
     random_caches,
     random_weights,
 )
+from reproduce.recipes.blocks.growing import Growing
 from reproduce.recipes.context import Context
 
 from .forms import Update

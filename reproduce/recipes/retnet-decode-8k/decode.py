@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from reproduce.recipes.blocks.decodestack import Growing, Shape, Stack, normed, plain, random_caches
+from reproduce.recipes.blocks.decodestack import Shape, Stack, normed, plain, random_caches
 from reproduce.recipes.blocks.decoding import DECODE, capture, over_batches, report
+from reproduce.recipes.blocks.growing import Growing
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.memory import peak_bytes, tensor_bytes
 from reproduce.recipes.roofline import Probe

@@ -109,7 +109,8 @@ def _report(context: Context, name: str, cell: Cell, arm: str) -> None:
         name,
         cell.gain(arm),
         predicted=cell.least[0] / cell.least[1],
-        predicted_note="Queries and keys that meet: n^2 / 2 against n W - W^2 / 2.",
+        predicted_note="Queries and keys that meet: n^2 / 2 against n W - W^2 / 2; another kernel than "
+        "that of full attention may beat it.",
         noise=cell.found.noise(),
         detail={
             "arm": arm,
@@ -117,6 +118,7 @@ def _report(context: Context, name: str, cell: Cell, arm: str) -> None:
             "window": context["window"],
             "fraction_of_limit": {"candidate": cell.least[1] / windowed, "baseline": cell.least[0] / full},
             "arms": cell.found.figures(),
+            "same_kernel": cell.gain("flash window").value if "flash window" in cell.found.samples else None,
         },
     )
 
