@@ -37,9 +37,9 @@ class Digits:
         return train[: max(CLASSES, round(len(train) * percent / 100))]
 
     def accuracy(self, seed: int, logits: torch.Tensor) -> float:
-        """Percent of the seed's test digits that are recognised."""
+        """Share of the seed's test digits that are recognised."""
         test = self.orders[seed][:TESTED]
-        return 100 * (logits[test].argmax(-1) == self.labels[test]).float().mean().item()
+        return (logits[test].argmax(-1) == self.labels[test]).float().mean().item()
 
     def hard(self, seed: int, percent: float, decay: float) -> Job:
         """A student on labels."""
@@ -128,7 +128,7 @@ def _tune(context: Context, digits: Digits, seeds: list[int]) -> tuple[dict[str,
 
 
 def _accuracies(context: Context, digits: Digits, jobs: dict[str, list[Job]]) -> dict[str, list[float]]:
-    """Percent for each job, all trained in one go."""
+    """Accuracy for each job, all trained in one go."""
     every = [job for made in jobs.values() for job in made]
     logits = iter(nets.train(digits.pixels, every, WIDTH, context["digit_steps"]))
     return {name: [digits.accuracy(job.seed, next(logits)) for job in made] for name, made in jobs.items()}
@@ -149,7 +149,7 @@ def _charts(context: Context, found: dict[str, list[float]]) -> None:
         "accuracy_by_share",
         "Accuracy by share of the digits that the student sees",
         ("Training data", "%", True),
-        ("Accuracy", "%", False),
+        ("Accuracy", "", False),
         [
             curve(label, SHARES, [mean_of(found[f"{arm} {share} %"]) for share in SHARES])
             for arm, label in (("hard", "hard labels"), ("soft", "soft targets"))

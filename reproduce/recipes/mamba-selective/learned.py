@@ -97,7 +97,7 @@ def copy(context: Context) -> None:
     for number, name in enumerate(("Mamba", "S4D")):
         context.progress(0.5 + 0.05 * number, f"{name} learns selective copying")
         begun = time.perf_counter()
-        model, rate = _better(context, ARMS[name], task, max(1, context["steps"] // 2))
+        model, rate = _better(context, ARMS[name], task, max(1, context["steps"] // 4))
         found = _accuracies(context, ARMS[name], model, task)
         context.log(f"{name}: best rate {rate:g}, {time.perf_counter() - begun:.0f} s")
         context.samples[f"copying, {name}"] = found
