@@ -1,5 +1,7 @@
 """Int8 products and what is fused to them, against float64."""
 
+import time
+
 import pytest
 import torch
 
@@ -56,3 +58,28 @@ def test_norm_and_rounding_at_once(case):
     found = int8.norm_quantise(case[0], weight, bias, scale)
     normed = torch.nn.functional.layer_norm(case[0], (64,), weight, bias)
     assert ((found * scale - normed).abs() <= 0.0151)[normed.abs() < 127 * 0.03].all()
+
+
+def test_a_way_to_multiply_counts_only_if_it_works_and_agrees(case):
+    def broken():
+        raise TypeError("no such instruction")
+
+    def slow(x):
+        time.sleep(0.002)
+        return x
+
+    ways = {
+        "right": lambda: slow(case[0]),
+        "broken": broken,
+        "wrong": lambda: case[0] * 1.05,
+        "not a number": lambda: case[0] * torch.nan,
+        "fast": lambda: case[0] * 1.0001,
+    }
+    assert int8.fastest(ways, torch.device("cpu")) == "fast"
+    del ways["fast"]
+    assert int8.fastest(ways, torch.device("cpu")) == "right"
+
+
+def test_a_first_way_that_fails_is_an_error():
+    with pytest.raises(ZeroDivisionError):
+        int8.fastest({"right": lambda: torch.ones(1) * (1 // 0)}, torch.device("cpu"))

@@ -1,5 +1,7 @@
 """2:4 sparsity: the right zeros, the same product, and zeros that stay while the rest learns."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -59,3 +61,27 @@ def test_zeros_stay_zero_while_the_rest_learns():
     assert torch.equal(layer.weight == 0, before == 0)
     assert (before == 0).float().mean() == 0.5
     assert not torch.equal(layer.weight, before)
+
+
+def test_a_search_is_for_the_layout_and_the_split_that_are_then_used(monkeypatch):
+    """The operation gets what the search found, and the search the same layout."""
+    asked, used = [], []
+
+    def search(packed, x, bias, alpha, kind, by_rows):
+        asked.append(by_rows)
+        return 7, 2, 1, 99
+
+    def multiply(packed, x, bias, alpha, kind, by_rows, *algorithm):
+        used.append((by_rows, *algorithm))
+        found = packed @ x
+        return found.t() if by_rows else found
+
+    monkeypatch.setattr(torch._C, "_cusparselt", SimpleNamespace(mm_search=search), raising=False)
+    monkeypatch.setattr(torch, "_cslt_sparse_mm", multiply)
+    x, dense = torch.randn(3, 8), torch.randn(5, 8)
+    weight = SimpleNamespace(packed=dense, meta=None)
+    for by_rows in (True, False):
+        found = sparse.product(x, weight, sparse.searched(context_of(SLUG), weight, x, by_rows))
+        assert torch.allclose(found, x @ dense.t(), atol=1e-5)
+    assert asked == [True, False]
+    assert used == [(True, 7, 2, 1), (False, 7, 2, 1)]

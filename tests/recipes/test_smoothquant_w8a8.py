@@ -64,7 +64,7 @@ def test_the_guards_pass_and_notice_weights_that_were_not_multiplied(untaught, m
 
 @pytest.mark.parametrize("wrong", [None, "relu", "scale", "bias"])
 def test_the_guard_compares_the_fused_layer_with_the_plain_one(layer, wrong, monkeypatch):
-    true = layers.finish
+    true = layers.multiply
     changes = {
         "relu": lambda how: {**vars(how), "relu": False},
         "scale": lambda how: {**vars(how), "column_scale": how.column_scale * 1.05},
@@ -72,7 +72,9 @@ def test_the_guard_compares_the_fused_layer_with_the_plain_one(layer, wrong, mon
     }
     if wrong:
         monkeypatch.setattr(
-            layers, "finish", lambda sums, how: true(sums, layers.Finish(**changes[wrong](how)))
+            layers,
+            "multiply",
+            lambda codes, weight, how: true(codes, weight, layers.Finish(**changes[wrong](how))),
         )
     context = context_of("smoothquant-w8a8")
     checking.guard(context, layer, torch.randn(2, 32, 128).half())

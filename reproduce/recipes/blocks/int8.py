@@ -1,9 +1,12 @@
 """Products of int8 matrices on tensor cores, with the rounding before them and the scaling after them fused.
 
-Rows are tokens (tokens, inputs), weights (outputs, inputs). On a GPU the edges are Triton kernels.
+Rows are tokens (tokens, inputs), weights (outputs, inputs). On a GPU the edges are Triton kernels, and whole
+products too where these are faster than cuBLAS.
 """
 
 import importlib
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +14,16 @@ import torch
 from torch.nn import functional
 
 from reproduce.recipes.blocks import quantizing
+from reproduce.recipes.toolbox import synchronise
 
-VERSION = 1
+VERSION = 2  # 1 wrote every product's int32 sums to memory
 TOP = 127
 FEWEST_ROWS = 32  # of torch._int_mm on a GPU
+APART = "cuBLAS, then a pass over its sums"
+SAME = 0.01  # relative difference of two ways to multiply: codes may tip to their neighbours
+TRIES, CALLS = 3, 5
+_refused: dict[str, str] = {}  # ways that failed or were wrong, and how
+_chosen: dict[tuple[int, int, int, bool, bool], str] = {}  # (tokens, outputs, inputs, apart?, codes?)
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,56 @@ def finish(sums: torch.Tensor, how: Finish) -> torch.Tensor:
         value = value + how.bias.float()
     value = value.relu() if how.relu else value
     return value.to(how.kind) if how.next_scale is None else quantise_fixed(value, how.next_scale)
+
+
+def multiply(codes: torch.Tensor, weight: torch.Tensor, how: Finish) -> torch.Tensor:
+    """`finish` of `product`; on a GPU by the fastest of the ways that agree, tried once for each shape."""
+    if not codes.is_cuda or codes.shape[1] % _kernels().DEEP:
+        return finish(product(codes, weight), how)
+    ways = {APART: lambda: finish(product(codes, weight), how)}
+    for name in _kernels().PRODUCTS:
+        ways[name] = lambda name=name: _kernels().multiply(codes, weight, how, name)
+    key = (len(codes), *weight.shape, how.apart is not None, how.next_scale is not None)
+    if key not in _chosen:
+        if torch.cuda.is_current_stream_capturing():
+            return ways[APART]()
+        _chosen[key] = fastest(ways, codes.device)
+    return ways[_chosen[key]]()
+
+
+def chosen() -> dict[str, str]:
+    """The way that `multiply` took for each shape so far, and those it could not take, for the record."""
+    return {f"left out: {way}": why for way, why in _refused.items()} | {
+        f"{key[0]} x {key[2]} by {key[1]}{', columns apart' * key[3]}{', to codes' * key[4]}": way
+        for key, way in _chosen.items()
+    }
+
+
+def fastest(ways: Mapping[str, Callable[[], torch.Tensor]], device: torch.device) -> str:
+    """The name of the fastest; the first is right, others count only if they work and agree with it."""
+    first = next(iter(ways))
+    expected, times = ways[first]().float(), {}
+    for name, work in ways.items():
+        try:
+            off = (work().float() - expected).norm() / expected.norm()
+            if off.item() <= SAME:
+                times[name] = min(_seconds(work, device) for _ in range(TRIES))
+            else:
+                _refused[name] = f"differs by {off.item():.3g}"
+        except Exception as error:  # Triton's have no class in common but this
+            if name == first:
+                raise
+            _refused[name] = f"{type(error).__name__}: {error}"[:300]
+    return min(times, key=times.__getitem__)
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    synchronise(device)
+    begun = time.perf_counter()
+    for _ in range(CALLS):
+        work()
+    synchronise(device)
+    return time.perf_counter() - begun
 
 
 def _kernels() -> Any:

@@ -19,12 +19,13 @@ COLD_BYTES = 256 * 2**20  # of weights in one round of calls, several times any 
 MOST_COPIES = 40
 CLAIMED = 2.0
 SPARSE_BYTES = 0.5625  # of dense ones, in 16 bits
+LAYOUTS = {"sparse": True, "sparse, result transposed": False}  # by rows, as the next product wants it
 Shape = tuple[int, int]  # outputs, inputs
 
 
 @dataclass
 class Timed:
-    """One comparison: dense, sparse, and sparse with a searched algorithm if there is one."""
+    """One comparison: dense, and sparse in both layouts of the result, with searched algorithms as well."""
 
     times: Comparison
     least: dict[str, float]  # seconds
@@ -117,31 +118,24 @@ def _time(
         dense.append(weight)
         packed.append(sparse.compress(sparse.prune(weight)))
         given.append(torch.randn(rows, inputs, device=context.device, dtype=dtype))
-    works = launched_at_once(context, {"dense": _all(given, dense), "sparse": _all(given, packed)})
-    if search and context.device.type == "cuda" and _take_searched(context, given, packed, len(shapes)):
-        works |= launched_at_once(context, {"sparse, searched": _all(given, packed)})
+    arms = {"dense": _all(given, dense, [sparse.BY_ROWS] * len(given))}
+    for name, by_rows in LAYOUTS.items():
+        arms[name] = _all(given, packed, [sparse.Way(by_rows)] * len(given))
+        if search and sparse.by_cusparselt(packed[0]):
+            ways = [sparse.searched(context, packed[n], given[n], by_rows) for n in range(len(shapes))]
+            arms[f"{name}, searched"] = _all(given, packed, ways * copies)
+    works = launched_at_once(context, arms)
     how = profile(context.preset, KERNEL, min_s=min(KERNEL.min_s, seconds / 5), max_s=seconds)
     least = _least(ceilings, shapes, rows, dtype)
     return Timed(compare(works, "dense", how, context.device), least, copies)
 
 
-def _all(given: list[torch.Tensor], weights: list[torch.Tensor]) -> Work:
+def _all(given: list[torch.Tensor], weights: list[torch.Tensor], ways: list[sparse.Way]) -> Work:
     def work(call: int) -> None:
-        for x, weight in zip(given, weights, strict=True):
-            sparse.product(x, weight)
+        for x, weight, way in zip(given, weights, ways, strict=True):
+            sparse.product(x, weight, way)
 
     return work
-
-
-def _take_searched(
-    context: Context, given: list[torch.Tensor], packed: list[torch.Tensor], shapes: int
-) -> bool:
-    """Gives every weight the algorithm found for its shape; whether any differs from the default."""
-    found = [sparse.searched(context, packed[n], given[n]) for n in range(shapes)]
-    for number, weight in enumerate(packed):
-        if (algorithm := found[number % shapes]) is not None:
-            weight.alg_id_cusparselt = algorithm
-    return any(found)
 
 
 def launched_at_once(context: Context, works: dict[str, Work]) -> dict[str, Work]:

@@ -5,6 +5,7 @@ A block's byte c holds weight c in its low half and weight 32 + c in its high ha
 
 import importlib
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -65,6 +66,7 @@ class Nf4Weight:
         return tensor_bytes([self.scales, self.second, self.mean])
 
 
+@cache
 def values(device: torch.device) -> torch.Tensor:
-    """(16,) the data type's values."""
+    """(16,) the data type's values; made once, since a copy from the host would stall every product."""
     return torch.tensor(nf4(), device=device)

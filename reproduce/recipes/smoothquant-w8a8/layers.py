@@ -13,9 +13,8 @@ from reproduce.recipes.blocks.int8 import (
     TOP,
     Finish,
     Int8Weight,
-    finish,
+    multiply,
     norm_quantise,
-    product,
     quantise_fixed,
 )
 from reproduce.recipes.memory import tensor_bytes
@@ -108,7 +107,7 @@ class Int8:
             next_scale=next_scale,
             kind=kind,
         )
-        return finish(product(codes, self.weights[name].codes), how)
+        return multiply(codes, self.weights[name].codes, how)
 
     def _of_one(
         self, name: str, codes: torch.Tensor, kind: torch.dtype, next_scale: torch.Tensor | None

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from reproduce.recipes.blocks.int8 import chosen
 from reproduce.recipes.blocks.replaying import replayed
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.roofline import Probe
@@ -85,6 +86,7 @@ def _report(
                 f"width {w}, {t} tokens": {a: cell.speedup(a).value for a in BOTH if a in cell.samples}
                 for (w, t), cell in found.items()
             },
+            "kernels": chosen(),
             "arms": comparison.figures(),
         },
     )
