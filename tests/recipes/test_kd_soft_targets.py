@@ -41,7 +41,8 @@ def test_a_gap_within_its_noise_is_no_gap():
     context = context_of(SLUG)
     distilling.guard_gap(context, "small", [80.0, 91.0, 89.0], [90.0, 90.0, 90.0])
     distilling.guard_gap(context, "large", [70.0, 71.0, 70.5], [90.0, 90.0, 90.0])
-    assert failed(context) == {"gap_small"}
+    distilling.guard_gap(context, "reversed", [90.0, 90.0, 90.0], [70.0, 71.0, 70.5])
+    assert failed(context) == {"gap_small", "gap_reversed"}
 
 
 @pytest.fixture(scope="module")

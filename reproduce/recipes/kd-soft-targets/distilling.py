@@ -44,9 +44,9 @@ def closed(hard: Sequence[float], soft: Sequence[float], full: Sequence[float]) 
     return [(s - h) / gap for s, h in zip(soft, hard, strict=True)]
 
 
-def guard_gap(context: Context, name: str, hard: Sequence[float], full: Sequence[float]) -> None:
+def guard_gap(context: Context, name: str, low: Sequence[float], high: Sequence[float]) -> None:
     """Guards that there is a gap to close: its mean is three standard deviations of a seed's gap or more."""
-    gaps = torch.tensor([abs(f - h) for f, h in zip(full, hard, strict=True)], dtype=torch.float64)
+    gaps = torch.tensor([b - a for a, b in zip(low, high, strict=True)], dtype=torch.float64)
     sigmas = (gaps.mean() / gaps.std().clamp_min(1e-9)).item()
     context.guard(
         f"gap_{name}",

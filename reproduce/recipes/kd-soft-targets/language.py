@@ -42,7 +42,7 @@ def measure(context: Context) -> None:
     best = {arm: [min(one.validation) for one in found] for arm, found in curves.items()}
     context.samples["text"] = {arm: [one.validation for one in found] for arm, found in curves.items()}
     if context.full:  # a smoke run learns too little for any gap
-        guard_gap(context, "text", best["hard"], best["full"])
+        guard_gap(context, "text", best["full"], best["hard"])  # losses: less is better
     context.measure(
         "gap_closed_text",
         mean_of(closed(best["hard"], best["soft"], best["full"])),
