@@ -257,4 +257,5 @@ def with_evidence(papers):
         claimed=counted(Claim.objects.filter(paper=OuterRef("pk")), "paper"),
         measured=counted(measured, "run__paper"),
         headline=Subquery(newest.values("verdict")[:1]),
+        headline_recipe=Subquery(newest.values("run__recipe")[:1]),
     )

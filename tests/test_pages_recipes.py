@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 from django.db import connection
@@ -99,3 +100,14 @@ def test_the_newest_sound_run_gives_the_pictures(client, paper, address):
     assert "Time over length" in page and "Of a failed run" not in page
     figure = page[page.index("<svg role") :].split("</svg>")[0]
     assert "claimed by the paper" in figure and "var(--line-1)" in figure and "var(--line-2)" not in figure
+
+
+def test_a_small_model_reproduces_a_trend_and_never_the_paper(client, paper, monkeypatch):
+    make_repeat(paper, 3.1).measurements.update(verdict="reproduced")
+    assert "trend reproduced" not in text_of(client.get("/recipes"))
+    small = replace(catalogue.recipe(FLASH), tier="C")
+    monkeypatch.setattr(catalogue, "recipe", lambda slug: small)
+    for address in (f"/papers/{paper.key}", "/papers", "/", f"/recipes/{FLASH}?preset=full"):
+        page = client.get(address).content.decode()
+        assert "trend reproduced" in page, address
+        assert "as a trend at small scale" in page, address

@@ -6,6 +6,7 @@ from django.utils.safestring import mark_safe
 
 from explorer import citing
 from papers.metrics import METRICS
+from reproduce import catalogue
 
 register = template.Library()
 THIN_SPACE, MINUS = "\u202f", "−"
@@ -28,6 +29,12 @@ WORDS = {
     "inconclusive": "inconclusive",
     "not_comparable": "not comparable",
     "invalid": "invalid",
+}
+# A small model is never said to reproduce a paper, only its trend (RECIPES, part A.1).
+TIER_WORDS = {
+    "A": ("reproduced", "Tier A: in the paper's own setting, which is synthetic or a count"),
+    "B": ("reproduced", "Tier B: at real model shapes with random weights"),
+    "C": ("trend reproduced", "Tier C: as a trend at small scale"),
 }
 
 
@@ -84,10 +91,14 @@ def better_word(row):
 
 
 @register.simple_tag
-def verdict_chip(verdict):
+def verdict_chip(verdict, recipe=""):
+    """A verdict as people read it; the recipe, by its slug, tells how close to the paper that is."""
     shape = format_html(SHAPE, mark_safe(SHAPES[verdict]))
+    found = catalogue.recipe(recipe) if recipe and verdict == "reproduced" else None
+    word, title = TIER_WORDS[found.tier] if found else (WORDS[verdict], "")
     name = verdict.replace("_", "-")
-    return format_html('<span class="chip verdict-{}">{} {}</span>', name, shape, WORDS[verdict])
+    title = format_html(' title="{}"', title) if title else ""
+    return format_html('<span class="chip verdict-{}"{}>{} {}</span>', name, title, shape, word)
 
 
 @register.filter
