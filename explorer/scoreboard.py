@@ -4,11 +4,12 @@ import csv
 import io
 from dataclasses import dataclass
 
-from django.db.models import prefetch_related_objects
+from django.db.models import Count, prefetch_related_objects
 
 from papers.metrics import METRICS
 from papers.models import AXES, Paper
 from reproduce import catalogue, pooling
+from reproduce.models import Run
 from reproduce.pooling import Number, Pool
 from reproduce.recipes.spec import Recipe
 
@@ -28,6 +29,7 @@ class Line:
     paper: Paper | None
     axis: str
     pool: Pool | None = None
+    earlier: int = 0  # full runs of earlier versions, where this one has none
 
     @property
     def number(self) -> Number | None:
@@ -67,11 +69,14 @@ def lines(axis: str = "", verdict: str = "") -> list[Line]:
     papers = catalogue.papers()
     prefetch_related_objects(list({p.pk: p for p in papers.values()}.values()), "techniques", "claims")
     pools = pooling.headlines(catalogue.recipes())
+    ours = Run.objects.filter(status="done", preset="full").exclude(origin=Run.Origin.CONTRIBUTED)
+    earlier = dict(ours.order_by().values_list("recipe").annotate(Count("pk")))
     found = []
     for recipe in catalogue.recipes():
         paper = papers.get(recipe.slug)
         of = _axis(paper)
-        found += [Line(recipe, paper, of, pool) for pool in pools.get(recipe.slug) or [None]]
+        measured = [Line(recipe, paper, of, pool) for pool in pools.get(recipe.slug, [])]
+        found += measured or [Line(recipe, paper, of, earlier=earlier.get(recipe.slug, 0))]
     order = list(AXES)
     found.sort(
         key=lambda line: (order.index(line.axis) if line.axis in order else len(order), line.recipe.slug)

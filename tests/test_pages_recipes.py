@@ -79,6 +79,12 @@ def test_runs_whose_guards_all_failed_are_told_of_and_not_counted(client, paper)
     assert next(row for row in table(client) if row["recipe"] == FLASH)["measured"] == ""
 
 
+def test_runs_of_earlier_code_are_told_of_and_not_counted(client, paper):
+    make_repeat(paper, 3.1, recipe_digest="0" * 64)
+    assert "not measured yet as it stands; 1 run of earlier code" in text_of(client.get("/recipes"))
+    assert next(row for row in table(client) if row["recipe"] == FLASH)["measured"] == ""
+
+
 def test_the_table_costs_as_many_queries_for_many_results_as_for_one(client, paper):
     counts = []
     for repeats in (1, 4):

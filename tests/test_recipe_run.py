@@ -133,7 +133,7 @@ def test_recipes_are_listed_and_checked_and_bundles_verified_without_torch_numpy
     listed = recipes("ls", program=("-c", WITHOUT_TORCH))
     assert (listed.returncode, listed.stderr) == (0, "")
     assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == spec.slugs()
-    for path in sorted((ROOT / "reproduce" / "results").glob("*.json"))[::20]:
+    for path in sorted((ROOT / "reproduce" / "results").glob("lora-memory-*.json")):
         assert recipes("verify", path, program=("-c", WITHOUT_TORCH)).returncode == 0
     checked = recipes("check", program=("-c", WITHOUT_TORCH))
     assert (checked.returncode, checked.stdout) == (
@@ -164,9 +164,9 @@ sys.exit(main(["check"]))
     (tmp_path / "broken" / "recipe.toml").write_text('slug = "broken"\ncolour = "red"\nversion = "1"\n')
     done = recipes(program=("-c", program))
     assert done.returncode == 1
-    assert "broken/recipe.toml: colour is not a known key" in done.stderr.splitlines()
-    assert "broken/recipe.toml: version must be a whole number" in done.stderr.splitlines()
-    assert "broken/recipe.toml: paper is missing" in done.stderr.splitlines()
+    told = done.stderr.splitlines()
+    for fault in ("colour is not a known key", "version must be a whole number", "paper is missing"):
+        assert [line for line in told if line.startswith(f"broken/recipe.toml: {fault}")] != []
 
 
 def test_shipped_results_are_valid_bundles_of_recipes_that_exist():
