@@ -64,8 +64,10 @@ def test_mistakes_in_the_selection_fail_the_guards(monkeypatch):
     run._guard(context, run._select(context, pool, weights), weights)
     assert failed(context) == set()
 
+    draw = np.random.default_rng(1)
+
     def with_replacement(weights, count, seed):
-        return np.random.choice(len(weights), count)
+        return np.resize(draw.choice(len(weights), max(1, count // 2), replace=False), count)
 
     monkeypatch.setattr(selection, "resample", with_replacement)
     chosen = run._select(context, pool, weights)
