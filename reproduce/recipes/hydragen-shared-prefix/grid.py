@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
+from reproduce.recipes.blocks.replaying import replayed
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.intervals import Interval
 from reproduce.recipes.roofline import Probe
 from reproduce.recipes.toolbox import KERNEL, Comparison, compare, profile, release
 
 from .attention import Caches
-from .layer import Layer, replayed
+from .layer import Layer
 
 HYDRAGEN, SHARED, REPLICATED = "hydragen", "shared storage", "replicated"
 BASELINES = (SHARED, REPLICATED)

@@ -1,4 +1,4 @@
-"""A decoder layer in the shape of Llama that decodes one token for each sequence; replayed as a CUDA graph.
+"""A decoder layer in the shape of Llama that decodes one token for each sequence.
 
 Rotary positions are left out: they take the same little time whatever the attention.
 """
@@ -39,22 +39,3 @@ class Layer:
 
 def _norm(x: torch.Tensor) -> torch.Tensor:
     return functional.rms_norm(x, x.shape[-1:])
-
-
-def replayed(work: Callable[[], object], device: torch.device) -> Callable[[int], object]:
-    """The work as one CUDA graph, so that no launch is waited for; as it is on a CPU."""
-    if device.type != "cuda":
-        return lambda call: work()
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        work()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
-
-    def replay(call: int, kept: Callable[[], object] = work) -> None:
-        graph.replay()  # it reads the tensors that the work holds, so the work must live as long
-
-    return replay
