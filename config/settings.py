@@ -103,6 +103,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "explorer.timing.ServerTimingMiddleware",
     "explorer.outage.DatabaseOutageMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -264,6 +265,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "reproduce.tasks.look_at_schedules",
         "schedule": 60.0,
         "options": {"queue": "house", "expires": 60},
+    },
+    "index": {
+        "task": "explorer.tasks.fold_index",
+        "schedule": 3600.0,
+        "options": {"queue": "house", "expires": 3600},
     },
 }
 RUN_DIR = VAR / "runs"

@@ -6,7 +6,7 @@ from math import log2
 
 from django.db.models import OuterRef, Subquery
 
-from explorer.search import scored
+from explorer.listing import scored
 from papers.models import Claim
 from reproduce.models import Measurement, Run
 from reproduce.recipes.spec import Recipe

@@ -7,11 +7,13 @@ from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
-from explorer import citing, comparison
+from explorer import citing, comparison, words
 from explorer.addresses import paper_named, present_key
+from explorer.documents import NUMBERS
 from explorer.heatmap import heat_map
+from explorer.listing import scored, with_evidence
 from explorer.pictures import main_pictures
-from explorer.search import Search, scored, with_evidence
+from explorer.search import Search
 from papers import bibtex
 from papers.identifiers import link
 from papers.models import AXES, Claim, Paper, Technique
@@ -43,6 +45,7 @@ def front(request):
 @require_safe
 def papers(request):
     """The list with its facets; an identifier typed as words leads straight to its paper."""
+    request.GET = words.as_typed(request.GET)
     search = Search(request.GET)
     if not search.is_valid():
         return render(request, "papers/list.html", {"search": search, "bad": True}, status=400)
@@ -52,6 +55,7 @@ def papers(request):
     facets = search.facets()
     context = {"search": search, "page": search.chosen_page(), "facets": facets, "named": named}
     context["most"] = max((choice.count for choice in facets["year"]), default=1)
+    context["numbers"] = [(name, label, request.GET.get(name, "")) for name, (label, _) in NUMBERS.items()]
     response = render(request, "papers/_browse.html" if in_place(request) else "papers/list.html", context)
     response["HX-Push-Url"] = f"/papers?{search.query()}"
     patch_vary_headers(response, ["HX-Request"])

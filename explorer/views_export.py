@@ -9,7 +9,8 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_safe
 
 from explorer.addresses import present_key
-from explorer.search import Search, with_evidence
+from explorer.listing import with_evidence
+from explorer.search import Search
 from papers import bibtex
 from papers.models import Paper
 
@@ -29,7 +30,7 @@ def papers(request, form):
     search = Search(request.GET)
     if not search.is_valid():
         return HttpResponse(search.errors.as_text(), status=400, content_type="text/plain; charset=utf-8")
-    return download(write(search.papers().in_full()), form, "papers")
+    return download(write(search.every()), form, "papers")
 
 
 @require_safe

@@ -31,6 +31,35 @@
   document.addEventListener("htmx:beforeSwap", () => { open = Boolean(drawer()?.open); });
   document.addEventListener("htmx:afterSwap", () => { if (drawer()) drawer().open = open; });
 
+  // Years can be dragged over: the span goes into its two fields, which anybody can also fill by hand.
+  const yearOf = (event) => document.elementFromPoint(event.clientX, event.clientY)?.closest(".years a");
+  let from, to;
+  const mark = () => {
+    const [first, last] = [from, to].map((one) => one.dataset.year).sort();
+    document.querySelectorAll(".years a").forEach((one) => {
+      one.toggleAttribute("data-dragged", from !== to && first <= one.dataset.year && one.dataset.year <= last);
+    });
+  };
+  document.addEventListener("pointerdown", (event) => {
+    if (event.pointerType !== "touch" && event.button === 0) from = to = event.target.closest?.(".years a");
+  });
+  document.addEventListener("pointermove", (event) => {
+    const here = from && yearOf(event);
+    if (here && here !== to) { to = here; mark(); }
+  });
+  document.addEventListener("dragstart", (event) => { if (from) event.preventDefault(); });
+  document.addEventListener("click", (event) => { if (from && from !== to) event.preventDefault(); }, true);
+  document.addEventListener("pointerup", () => {
+    if (from && to && from !== to) {
+      const [first, last] = [from, to].map((one) => one.dataset.year).sort();
+      document.querySelector('input[type="hidden"][name="year"]')?.remove();
+      document.getElementById("year-from").value = first;
+      document.getElementById("year-to").value = last;
+      document.getElementById("year-to").dispatchEvent(new Event("change", { bubbles: true }));
+    }
+    setTimeout(() => { from = to = undefined; });
+  });
+
   // A log follows its end, unless its reader has scrolled up.
   const atEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   let follow = true;

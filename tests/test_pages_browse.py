@@ -36,7 +36,7 @@ def links_of(response, pattern):
 def papers_of(query):
     search = Search(QueryDict(query))
     assert search.is_valid()
-    return search.papers().count()
+    return len(search.papers())
 
 
 def test_the_front_page_of_an_empty_site_says_what_to_do(client):
@@ -253,6 +253,7 @@ def test_three_rows_cost_as_many_queries_as_one(client, address):
         claim = make_claim(paper)
         run = make_run(paper=paper, preset="full", device="cuda", worker=make_worker(), **DONE)
         make_measurement(run, claim=claim, headline=True, verdict="reproduced")
+    client.get(address)  # as the taxonomy is read anew after a change
     with CaptureQueriesContext(connection) as three:
         client.get(address)
     assert len(three) == len(one)
