@@ -84,7 +84,7 @@ def current():
         _shared[name] = Seen(snapshot, news.watermark, frozenset(news.lines))
     if None in news.mine:
         return _loaded(news)
-    return _again(snapshot, news.mine, version=news.version) if news.mine else snapshot
+    return _again(snapshot, news.mine, version=news.version, epoch=object()) if news.mine else snapshot
 
 
 def state():

@@ -12,10 +12,18 @@ CHUNK = 500
 
 
 class Listing(Sequence):
-    """Papers in full, with their evidence; `ids` gives the ids from one place to before another."""
+    """Papers in full, with their evidence; `ids` gives the ids from one place to before another.
 
-    def __init__(self, size: int, ids: Callable[[int, int], list[int]]) -> None:
-        self.size, self.ids = size, ids
+    `reader` turns ids into what is listed, if that is not to be papers.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        ids: Callable[[int, int], list[int]],
+        reader: Callable[[list[int]], list] | None = None,
+    ) -> None:
+        self.size, self.ids, self.reader = size, ids, reader or read
 
     def __len__(self) -> int:
         return self.size
@@ -24,7 +32,7 @@ class Listing(Sequence):
         if isinstance(place, int):
             return self[place : place + 1][0]
         start, stop, _ = place.indices(self.size)
-        return read(self.ids(start, stop)) if start < stop else []
+        return self.reader(self.ids(start, stop)) if start < stop else []
 
     def __iter__(self) -> Iterator[Paper]:
         for start in range(0, self.size, CHUNK):
@@ -33,6 +41,8 @@ class Listing(Sequence):
 
 def read(ids: list[int]) -> list[Paper]:
     """These papers in this order, in a constant number of queries; one that is gone meanwhile is left out."""
+    if not ids:
+        return []
     found = {
         paper.pk: paper for paper in with_evidence(Paper.objects.filter(pk__in=ids)).in_full().defer("search")
     }

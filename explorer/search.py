@@ -4,7 +4,7 @@ A bad value is a form error that names its field; the list then shows the error 
 """
 
 from dataclasses import replace
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -17,6 +17,7 @@ from explorer.documents import NUMBERS
 from explorer.facets import EVIDENCE, FACETS
 from explorer.fields import FIRST_YEAR, LAST_YEAR, NumbersField, TagsField, YearsField, span
 from explorer.listing import Listing
+from explorer.rows import rows
 from explorer.snapshot import EMPTY
 from papers import identity
 from papers.models import AXES
@@ -105,8 +106,8 @@ class Search(forms.Form):
         return iter(self.papers())
 
     def chosen_page(self):
-        """One page of the list. Raises Http404, which says how many pages there are."""
-        pages = Paginator(self.papers(), PAGE_SIZE)
+        """One page of the list, as rows. Raises Http404, which says how many pages there are."""
+        pages = Paginator(Listing(len(self.found), self._ids, partial(rows, self.index)), PAGE_SIZE)
         number = self.cleaned_data["page"] or 1
         try:
             return pages.page(number)

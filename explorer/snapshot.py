@@ -6,7 +6,7 @@ A stored base of postings (PostgreSQL), and over it the papers that were touched
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
 
@@ -22,6 +22,8 @@ class Snapshot:
 
     base: int | None
     version: int = 0  # rises with every change
+    epoch: object = field(default_factory=object)  # another one for each index that was read from the start
+    touched_at: Mapping[int, int] = None  # the version at which a paper was last read again, since then
     changed: datetime | None = None
     papers: BitMap = BitMap()  # noqa: RUF009 - never changed in place
     facets: Mapping[str, BitMap] = None
@@ -50,6 +52,7 @@ class Snapshot:
             facets=facets,
             words=words,
             documents=known | found,
+            touched_at={**self.touched_at, **dict.fromkeys(touched, changes.get("version", self.version))},
             **self.numbers(touched, numbers),
             **changes,
         )
@@ -109,7 +112,7 @@ class Snapshot:
 
 
 EMPTY = BitMap()
-NOTHING = {"facets": {}, "words": {}, "documents": {}, "gains": {}, "values": {}}
+NOTHING = {name: {} for name in ("touched_at", "facets", "words", "documents", "gains", "values")}
 
 
 def _take_out(bitmaps, papers, keys):
