@@ -64,6 +64,8 @@ def as_typed(data: QueryDict) -> QueryDict:
 
 def _terms(minus: str, field: str | None, phrase: str | None, word: str | None) -> list[Term]:
     field = (field or "").lower()
+    if word and word.endswith(":") and word[:-1].lower() in FIELDS:
+        field, word = word[:-1].lower(), None
     if field and field not in FIELDS:  # a colon in a title, as in "BERT: pre-training"
         word, phrase = (f"{field} {word}" if word else None), (f"{field} {phrase}" if phrase else None)
         field = ""
