@@ -31,6 +31,13 @@
   document.addEventListener("htmx:beforeSwap", () => { open = Boolean(drawer()?.open); });
   document.addEventListener("htmx:afterSwap", () => { if (drawer()) drawer().open = open; });
 
+  // A word that was found as the beginning of others while it was typed stays one when a filter changes.
+  document.addEventListener("htmx:configRequest", ({ detail }) => {
+    const begun = new URLSearchParams(location.search).get("q");
+    const changed = detail.triggeringEvent?.type === "change" && !detail.parameters.typing;
+    if (changed && begun === `${detail.parameters.q}*`) detail.parameters.q = begun;
+  });
+
   // Years can be dragged over: the span goes into its two fields, which anybody can also fill by hand.
   const yearOf = (event) => document.elementFromPoint(event.clientX, event.clientY)?.closest(".years a");
   let from, to;
@@ -64,11 +71,11 @@
   const atEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   let follow = true;
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.target.matches("pre.log")) follow = atEnd(event.detail.target);
+    if (event.detail.target?.matches("pre.log")) follow = atEnd(event.detail.target);
   });
   document.addEventListener("htmx:afterSwap", (event) => {
     const log = event.detail.target;
-    if (log.matches("pre.log") && follow) log.scrollTop = log.scrollHeight;
+    if (log?.matches("pre.log") && follow) log.scrollTop = log.scrollHeight;
     say();
   });
 
