@@ -3,6 +3,7 @@
 Titles and abstracts are stemmed, names are not: a word may match either way, as PostgreSQL stems it.
 """
 
+from dataclasses import replace
 from functools import lru_cache, reduce
 from itertools import pairwise
 
@@ -68,7 +69,9 @@ def years(snapshot, first, last):
 def _of_text(snapshot, term):
     place = {"": "w", "title": "t", "author": "a"}[term.field]
     if term.begins:
-        return _begun(snapshot, place, term.text)
+        whole = replace(term, begins=False)
+        complete = EMPTY if _is_stop_word(whole) else _of_text(snapshot, whole)
+        return _begun(snapshot, place, term.text) | complete
     if _is_stop_word(term):
         return snapshot.papers  # "attention is all you need" finds its paper
     english, simple = lexemes(term.text)

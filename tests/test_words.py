@@ -84,6 +84,7 @@ def shelf(db):
     make_paper(
         key="muller", title="Naïve caches", authors="Müller, Zoë", code_url="https://example.org", year=2023
     )
+    make_paper(key="cache", title="Halving the KV cache", year=2019)
     make_paper(
         key="other", title="Carpets", abstract="Maaten is cited, attention too.", venue="ICLR", year=2024
     )
@@ -113,6 +114,9 @@ def shelf(db):
         ("author:mull*", "muller"),
         ("author:mül*", "muller"),
         ("zzz*", ""),
+        ("kv-cach*", "cache"),
+        ("kv-caches*", "cache"),
+        ("the*", ""),
         ("venue:jmlr", "maaten"),
         ('venue:"NeurIPS"', "lukasz"),
         ("axis:training", "lukasz"),
@@ -123,7 +127,7 @@ def shelf(db):
         ("-year:..2022", "muller other"),
         ("attention year:2024", "other"),
         ("venue:jmlr or author:zoe", "maaten muller"),
-        ("the", "maaten lukasz muller other"),
+        ("the", "maaten lukasz muller cache other"),
         ("-the carpets", "other"),
     ],
 )
