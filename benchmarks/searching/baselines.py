@@ -1,6 +1,6 @@
 """Three other ways to the same answer, result page and all facet counts: one table, SQLite FTS5, tantivy.
 
-All read the same flat rows, count the same facets (each without its own filter), and run in this process: no HTTP.
+All read the same flat rows, count the same facets (each without its own filter), and run without HTTP.
 """
 
 import time
@@ -36,7 +36,7 @@ CREATE UNLOGGED TABLE flat.source AS
     SELECT p.id::int, title, authors, abstract, year::int, coalesce(month, 0)::int AS month, venue,
         coalesce(claimed, 0)::int AS claimed, coalesce(measured, 0)::int AS measured, tags
     FROM papers_paper p
-    JOIN (SELECT paper, array_agg(t.id) AS tags FROM flat.tagging g JOIN flat.tag t USING (name) GROUP BY paper) g
+    JOIN (SELECT paper, array_agg(t.id) AS tags FROM flat.tagging JOIN flat.tag t USING (name) GROUP BY 1) g
         ON g.paper = p.id
     LEFT JOIN (SELECT paper_id, count(*) AS claimed FROM papers_claim GROUP BY 1) c ON c.paper_id = p.id
     LEFT JOIN (SELECT paper, count(*) AS measured FROM flat.measured GROUP BY 1) m ON m.paper = p.id;

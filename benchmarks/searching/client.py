@@ -1,6 +1,6 @@
 """Keep-alive clients on bare sockets, in a process of their own, so that their cost is not the server's.
 
-A job comes as JSON on standard input, a line of JSON goes back: [number, ms, first byte ms, status, bytes, timing].
+A job comes as JSON on standard input; [number, ms, ms to the first byte, status, bytes, timing] go back.
 """
 
 import json

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from searching.queries import KINDS
 from searching.tables import figures, table
 
 
@@ -23,7 +24,7 @@ def compare(done):
     for group, (*_, taken) in zip(groups, done, strict=True):
         for query, ms, _ in taken:
             group[query.kind].append(ms)
-    kinds = sorted({kind for group in groups for kind in group})
+    kinds = [kind for kind in KINDS if any(kind in group for group in groups)]
     table(
         ["ms, p50 / p95 / p99", *(name for name, *_ in done)],
         [[kind, *(figures(group[kind]) for group in groups)] for kind in kinds],
@@ -41,6 +42,6 @@ def agree(done):
         filters = [(one[0], one[2]) == (other[0], other[2]) for query, one, other in pairs if not query.text]
         words = [one[0] == other[0] for query, one, other in pairs if query.text]
         print(
-            f"{name} and {done[0][0]}: total and every facet alike in {sum(filters)} of {len(filters)} queries without "
-            f"words; the total alike in {sum(words)} of {len(words)} with words."
+            f"{name} and {done[0][0]}: total and all facets alike in {sum(filters)} of {len(filters)} queries "
+            f"without words; the total alike in {sum(words)} of {len(words)} with words."
         )

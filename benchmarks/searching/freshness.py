@@ -1,4 +1,4 @@
-"""From the commit of a newly accepted paper until a request finds and counts it, and what that request costs more."""
+"""From the commit of an accepted paper until a request finds and counts it, and what that request costs."""
 
 import re
 import time
@@ -41,7 +41,7 @@ def seen(answer, paper, technique):
 
 
 def measure(port, times):
-    """Per paper: seconds from commit to a complete answer, ms more than a like request, what the first one saw."""
+    """A paper's seconds from commit to a right answer, its ms more than a like one's, what the first saw."""
     who, _ = get_user_model().objects.get_or_create(username="bench", defaults={"is_superuser": True})
     technique = Technique.objects.values_list("slug", flat=True).first()
     here = Paper.objects.count()

@@ -1,4 +1,4 @@
-"""Baseline: SQLite FTS5 (porter stems, prefix indexes, contentless) with tags in a clustered table beside it."""
+"""Baseline: SQLite FTS5 (porter stems, prefix indexes, contentless), tags in a clustered table beside it."""
 
 import sqlite3
 import time
@@ -12,7 +12,8 @@ PRAGMA synchronous = off;
 PRAGMA cache_size = -262144;
 PRAGMA mmap_size = 8589934592;
 PRAGMA temp_store = memory;
-CREATE TABLE paper (id INTEGER PRIMARY KEY, title, authors, year INT, month INT, venue, claimed INT, measured INT);
+CREATE TABLE paper
+    (id INTEGER PRIMARY KEY, title, authors, year INT, month INT, venue, claimed INT, measured INT);
 CREATE TABLE tagging (paper INT, tag INT, PRIMARY KEY (paper, tag)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE text USING fts5 (title, authors, abstract, content='', prefix='2 3',
     tokenize='porter unicode61 remove_diacritics 2');
@@ -119,7 +120,8 @@ class Fts5:
                 conditions.append(f"paper.id IN (SELECT paper FROM tagging WHERE tag IN ({marks}))")
                 values += [self.source.tags.get(f"{facet}:{value}", 0) for value in wanted]
         order = ORDERS[query.order if by_text or query.order != "relevance" else "newest"]
-        statement = f"SELECT paper.id, paper.title, paper.authors, year, venue FROM paper {joined} WHERE {' AND '.join(conditions)}"
+        columns, where = "paper.id, paper.title, paper.authors, year, venue", " AND ".join(conditions)
+        statement = f"SELECT {columns} FROM paper {joined} WHERE {where}"
         page = f"ORDER BY {order} LIMIT {PAGE_SIZE} OFFSET {PAGE_SIZE * (query.page - 1)}"
         return [row[0] for row in self.connection.execute(f"{statement} {page}", values)]
 

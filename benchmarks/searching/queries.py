@@ -1,4 +1,4 @@
-"""Mixed searches, drawn by a seed from what is in the database: as addresses for the site, as data for baselines."""
+"""Mixed searches, drawn by a seed from what is there: addresses for the site, data for the baselines."""
 
 import random
 import re
@@ -49,7 +49,7 @@ class Query:
 
 
 class Mix:
-    """Draws queries of every kind. `rows` are all papers' (id, key...) by way of `connection`, sampled once."""
+    """Draws queries of every kind around papers that were sampled once."""
 
     def __init__(self, connection):
         self.connection, chosen = connection, random.Random(11)
@@ -58,7 +58,7 @@ class Mix:
         columns = "p.id, title, authors, abstract, year, array_agg(t.slug), array_agg(DISTINCT axis)"
         sampled = self._rows(
             f"SELECT {columns} FROM papers_paper p JOIN papers_paper_techniques pt ON pt.paper_id = p.id "
-            "JOIN papers_technique t ON t.id = pt.technique_id WHERE p.id = ANY(%s) GROUP BY p.id ORDER BY p.id",
+            "JOIN papers_technique t ON t.id = pt.technique_id WHERE p.id = ANY(%s) GROUP BY p.id ORDER BY 1",
             ids,
         )
         chosen.shuffle(sampled)

@@ -1,16 +1,16 @@
-"""The real web server over the benchmark's database: started, asked for its first answer, weighed, stopped."""
+"""The real web server over the benchmark's database: started, asked, weighed, stopped."""
 
 import os
 import time
 from contextlib import contextmanager, suppress
 
 import psutil
+from throwaway import CHECKOUT, VAR
 
 from config import embedded
-from config.children import kill_group, launch, last_lines
+from config.children import kill_group, last_lines, launch
 from config.up import web_command
 from searching.client import Connection
-from throwaway import CHECKOUT, VAR
 
 FIRST_ANSWER_S = 120
 

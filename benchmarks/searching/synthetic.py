@@ -5,11 +5,14 @@ Triggers sleep and indexes are away meanwhile, so `index_papers` must run afterw
 
 import json
 import multiprocessing
+import subprocess
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import psycopg
@@ -113,26 +116,32 @@ def grow(address, size, constant):
     with psycopg.connect(address, autocommit=True) as connection:
         here, last = connection.execute("SELECT count(*), max(id) FROM papers_paper").fetchone()
         techniques = [row[0] for row in connection.execute("SELECT id FROM papers_technique ORDER BY id")]
-        rng = np.random.default_rng(5)
-        rng.shuffle(techniques)
+        np.random.default_rng(5).shuffle(techniques)
         begun = time.perf_counter()
         with bare(connection):
-            starts = range(last + 1, last + 1 + size - here, CHUNK)
-            context = multiprocessing.get_context("spawn")  # this process has threads and connections
-            with ProcessPoolExecutor(2, mp_context=context) as pool:
-                jobs = [
-                    pool.submit(
-                        copy_chunk, address, constant, techniques, n, min(CHUNK, last + 1 + size - here - n)
-                    )
-                    for n in starts
-                ]
-                for number, job in enumerate(jobs):
-                    job.result()
-                    if number % 25 == 24:
-                        print(f"  {(number + 1) * CHUNK:,} papers copied", flush=True)
+            job = [address, constant, techniques, last + 1, last + 1 + size - here]
+            command = [
+                sys.executable,
+                "-m",
+                "searching.synthetic",
+            ]  # this process has threads: it must not fork
+            folder = Path(__file__).resolve().parents[1]
+            subprocess.run(command, input=json.dumps(job, default=str), text=True, check=True, cwd=folder)
             copied = time.perf_counter()
         settle(connection)
     return copied - begun, time.perf_counter() - copied
+
+
+def main():
+    """Make and copy the papers of the ids first..end in two processes that share one vocabulary."""
+    *given, first, end = json.load(sys.stdin)
+    sources()
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+        jobs = [pool.submit(copy_chunk, *given, n, min(CHUNK, end - n)) for n in range(first, end, CHUNK)]
+        for number, job in enumerate(jobs):
+            job.result()
+            if number % 25 == 24:
+                print(f"  {(number + 1) * CHUNK:,} papers copied", flush=True)
 
 
 @contextmanager
@@ -173,7 +182,7 @@ def settle(connection):
 
 
 def plain_columns(model, given):
-    """The columns of a Django model that have no value in `given`, with their defaults, as COPY takes them."""
+    """The columns of a Django model that have no value in `given`, with their defaults, for COPY."""
     now, found = datetime.now(UTC), {}
     for field in model._meta.concrete_fields:
         if field.name in given or field.generated or field.has_db_default():
@@ -182,3 +191,7 @@ def plain_columns(model, given):
         value = field.get_default() if value is None else value
         found[field.column] = json.dumps(value) if isinstance(value, list | dict) else value
     return found
+
+
+if __name__ == "__main__":
+    main()

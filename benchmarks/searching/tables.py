@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from searching.queries import KINDS
+
 SLOW_ROWS = 12
 
 
@@ -46,8 +48,9 @@ def machine():
     command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     commit = subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
     return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {psutil.cpu_count()} cores ({cpu}), {memory.total / 2**30:.0f} GB "
-        f"of memory ({memory.available / 2**30:.0f} free), commit `{commit}`, load average at start {load:.1f}"
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {psutil.cpu_count()} cores ({cpu}), "
+        f"{memory.total / 2**30:.0f} GB of memory ({memory.available / 2**30:.0f} free), commit `{commit}`, "
+        f"load average at start {load:.1f}"
     )
 
 
@@ -81,9 +84,15 @@ def kinds(queries, answers, caption):
         good = [parts(answer[5]) for answer in group if answer[3] == 200]
         cells = [figures(each[name] for each in good if name in each) for name in names]
         rows.append([kind, len(group), figures(answer[1] for answer in group), *cells])
-    order = list(dict.fromkeys(query.kind for query in sorted(queries, key=lambda query: query.kind)))
-    rows.sort(key=lambda row: order.index(row[0]))
+    rows.sort(key=lambda row: list(KINDS).index(row[0]))
     table([caption, "n", "whole request", *(f"server: {name}" for name in names)], rows)
+
+
+def aim(title, answers, ms):
+    """The p95 of the server's time against the aim of this size."""
+    taken = sorted(parts(answer[5]).get("app", 0) for answer in answers if answer[3] == 200)
+    if taken and ms:
+        print(f"\n{title}: p95 of the server's time {short(at(taken, 0.95))} ms, aim {ms} ms.")
 
 
 def part_names(answers):

@@ -1,4 +1,4 @@
-"""Baseline: tantivy, embedded, its facets by terms aggregations over fast fields. Its wheel is an extra of this benchmark."""
+"""Baseline: tantivy, embedded, facets by terms aggregations over fast fields. Its wheel is an extra."""
 
 import tantivy
 

@@ -1,4 +1,4 @@
-"""A Server-Timing header for builds that send none of their own: the whole of a request, and its statements."""
+"""A Server-Timing header for builds that send none: the whole of a request, and its statements."""
 
 import time
 
