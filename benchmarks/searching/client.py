@@ -23,7 +23,7 @@ class Connection:
     def ask(self, path, headers, whole=True, keep=False):
         """(ms, ms to the first byte of the body, status, bytes of the body, Server-Timing[, body])."""
         lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{name}: {value}" for name, value in headers)]
-        self._open()
+        self.open()
         begun = time.perf_counter()
         try:
             self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -49,10 +49,11 @@ class Connection:
             self.socket.close()
         self.socket, self.rest = None, b""
 
-    def _open(self):
+    def open(self):
         if self.socket is None:
             self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=LIMIT_S)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self
 
     def _more(self):
         if not (got := self.socket.recv(262_144)):

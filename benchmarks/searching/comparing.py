@@ -42,6 +42,6 @@ def agree(done):
         filters = [(one[0], one[2]) == (other[0], other[2]) for query, one, other in pairs if not query.text]
         words = [one[0] == other[0] for query, one, other in pairs if query.text]
         print(
-            f"{name} and {done[0][0]}: total and all facets alike in {sum(filters)} of {len(filters)} queries "
+            f"{name} and {done[0][0]}: total and facets alike in {sum(filters)} of {len(filters)} queries "
             f"without words; the total alike in {sum(words)} of {len(words)} with words."
         )

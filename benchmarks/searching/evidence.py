@@ -7,7 +7,7 @@ from django.db import connection
 from django.utils import timezone
 
 from papers.metrics import METRICS
-from papers.models import Claim, Paper
+from papers.models import Claim
 from reproduce.models import Measurement, Run
 
 RUNS = 300
@@ -15,10 +15,10 @@ GPUS = ("NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-80GB", "NVIDIA GeForce RTX 40
 VERDICTS = [value for value in Measurement.Verdict.values if value != "invalid"]
 
 
-def add(first):
-    """Claims and runs for the papers from id `first` on. Their triggers sleep, as in synthetic.py."""
+def add(first, end):
+    """Claims and runs for the papers of the ids first..end. Triggers sleep meanwhile, as in synthetic.py."""
     chosen = random.Random(first)
-    papers = [pk for pk in Paper.objects.filter(pk__gte=first).values_list("pk", flat=True) if not pk % 100]
+    papers = range(first, end, 100)
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
     claims = Claim.objects.bulk_create(

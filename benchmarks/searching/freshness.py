@@ -46,8 +46,9 @@ def measure(port, times):
     technique = Technique.objects.values_list("slug", flat=True).first()
     here = Paper.objects.count()
     words = iter(invented(2 * times + 2, 1000 + here, (5, 7)))
-    connection, delays, extras, first_time, all_counted = Connection(port), [], [], [], []
+    delays, extras, first_time, all_counted = [], [], [], []
     for _ in range(times):
+        connection = Connection(port).open()  # to whichever process: each must see what another was told
         one, other = next(words), next(words)
         paper = accept(f"Fresh {one} and {other}", technique, who)
         committed = time.perf_counter()
@@ -60,5 +61,5 @@ def measure(port, times):
         extras.append(answer[0] - like[0])
         here += 1
         all_counted.append(total(connection.ask("/papers", [], keep=True)[-1]) == here)
-    connection.close()
+        connection.close()
     return delays, extras, [sum(column) for column in zip(*first_time, strict=True)], sum(all_counted)

@@ -61,8 +61,8 @@ def build(size, address):
     if size > here:
         last = Paper.objects.order_by("-pk").values_list("pk", flat=True).first()
         copied, indexed = synthetic.grow(address, size, synthetic.plain_columns(Paper, synthetic.MADE))
-        evidence.add(last + 1)
         added = size - here
+        evidence.add(last + 1, last + 1 + added)
         rows.append(
             [f"{added:,} papers made and copied, 2 processes", f"{copied:.1f} s, {added / copied:,.0f}/s"]
         )
@@ -148,7 +148,7 @@ def measure_site(mix, options):
             pss, uss, whole = site.memory()
             name = f"{plural(workers, 'process', 'es')} after the passes: the largest, PSS and USS; all, PSS"
             rows.append([name, f"{pss:.0f} and {uss:.0f}; {whole:.0f} MB"])
-            if workers == options.workers[0]:
+            if workers == options.workers[-1]:
                 rows += measure_freshness(site, options.fresh) + measure_exports(site, mix)
     return passes.done, rows
 
@@ -198,7 +198,7 @@ def measure_baselines(mix, options, address):
         built = time.perf_counter() - begun
         baselines.measure(engine, mix.draw(WARM_UP, 1), options.seconds)
         done.append((engine.name, built, engine.size(), baselines.measure(engine, queries, options.seconds)))
-        del engine
+        engine.close()
         shutil.rmtree(folder)
     source.close()
     return done

@@ -45,6 +45,10 @@ class OneTable:
     def size(self):
         return self.connection.execute("SELECT pg_total_relation_size('flat.paper')").fetchone()[0]
 
+    def close(self):
+        self.connection.execute("DROP TABLE flat.paper")
+        self.connection.execute("RESET statement_timeout")
+
     def answer(self, query):
         try:
             by_set, values = {name: {} for name, _ in sets(query)}, []

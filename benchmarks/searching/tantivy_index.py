@@ -53,6 +53,9 @@ class Tantivy:
     def size(self):
         return sum(path.stat().st_size for path in self.folder.iterdir())
 
+    def close(self):
+        """Nothing is open that its folder's end would trouble."""
+
     def answer(self, query):
         by_set = {facet: self._counts(each) for facet, each in sets(query)}
         field = {"relevance": None if query.text else "newest", "title": "by_title"}.get(
