@@ -52,7 +52,8 @@ def measure_all(options):
             tables.table(["building, processes, freshness", ""], rows + more)
             tables.sizes(connection)
             compare(measure_baselines(mix, options, address))
-        print(f"\nAll of this took {time.perf_counter() - begun:.0f} s.", flush=True)
+        took, load = time.perf_counter() - begun, os.getloadavg()[0]
+        print(f"\nAll of this took {took:.0f} s; load average at the end {load:.1f}.", flush=True)
 
 
 def build(size, address):

@@ -17,12 +17,9 @@ STOP_WORDS = np.array(
     "than these has have or not was its been both but into more such their they when where while".split(),
     dtype=object,
 )
-ONSETS = (
-    "b c d f g h l m n p r s t v w b c d g l m n p r s t br ch cl cr fl gr pl pr qu sh sp st str th tr".split(
-        " "
-    )
-)
-VOWELS = "a e i o u a e i o u ai ea ee io ou".split(" ")
+ONSETS = [*"bcdfghlmnprstvw", *"bcdglmnprst", "br", "ch", "cl", "cr", "fl", "gr", "pl", "pr", "qu", "sh"]
+ONSETS += ["sp", "st", "str", "th", "tr"]
+VOWELS = [*"aeiouaeiou", "ai", "ea", "ee", "io", "ou"]
 CODAS = [*[""] * 12, "l", "m", "n", "r", "s", "t", "ct", "nd", "nt", "rm", "st"]
 PARTICLES = ("van der ", "de ", "von ", "le ")
 
