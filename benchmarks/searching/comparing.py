@@ -1,6 +1,6 @@
 """The baselines beside each other, and whether they agree: an engine that counts otherwise is no baseline."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from searching.queries import KINDS
 from searching.tables import figures, table
@@ -40,8 +40,10 @@ def agree(done):
             (query, answer, first[query.path]) for query, _, answer in taken if answer and query.path in first
         ]
         filters = [(one[0], one[2]) == (other[0], other[2]) for query, one, other in pairs if not query.text]
-        words = [one[0] == other[0] for query, one, other in pairs if query.text]
+        words = [query.kind for query, *_ in pairs if query.text]
+        apart = Counter(query.kind for query, one, other in pairs if query.text and one[0] != other[0])
+        said = ", ".join(f"{kind} {count}" for kind, count in apart.most_common())
         print(
-            f"{name} and {done[0][0]}: total and facets alike in {sum(filters)} of {len(filters)} queries "
-            f"without words; the total alike in {sum(words)} of {len(words)} with words."
+            f"{name} and {done[0][0]}: total and facets alike in {sum(filters)} of {len(filters)} queries without "
+            f"words; another total in {apart.total()} of {len(words)} with words ({said or 'none'})."
         )
