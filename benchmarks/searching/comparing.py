@@ -44,6 +44,6 @@ def agree(done):
         apart = Counter(query.kind for query, one, other in pairs if query.text and one[0] != other[0])
         said = ", ".join(f"{kind} {count}" for kind, count in apart.most_common())
         print(
-            f"{name} and {done[0][0]}: total and facets alike in {sum(filters)} of {len(filters)} queries without "
-            f"words; another total in {apart.total()} of {len(words)} with words ({said or 'none'})."
+            f"{name} and {done[0][0]}: total and facets alike in {sum(filters)} of {len(filters)} queries "
+            f"without words; another total in {apart.total()} of {len(words)} with words: {said or 'none'}."
         )

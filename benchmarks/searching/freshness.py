@@ -35,9 +35,15 @@ def counted(page, technique):
 
 
 def seen(answer, paper, technique):
-    """(found, total right, facet right) of the page of a word that only this paper has."""
+    """(found, total right, facet right) of the page of a word that only this paper has; None: unreadable."""
     page = answer[-1] if answer[2] == 200 else ""
-    return f"/papers/{paper.key}" in page, total(page) == 1, counted(page, technique) == 1
+    numbers = total(page), counted(page, technique)
+    return f"/papers/{paper.key}" in page, *(number if number is None else number == 1 for number in numbers)
+
+
+def told(column):
+    """How often it was so, or that no page could be read for it."""
+    return "unreadable" if set(column) == {None} else sum(map(bool, column))
 
 
 def measure(port, times):
@@ -54,7 +60,7 @@ def measure(port, times):
         committed = time.perf_counter()
         answer = connection.ask(f"/papers?q={one}", [], keep=True)
         first_time.append(seen(answer, paper, technique))
-        while not all(seen(answer, paper, technique)) and time.perf_counter() < committed + PATIENCE_S:
+        while False in seen(answer, paper, technique) and time.perf_counter() < committed + PATIENCE_S:
             answer = connection.ask(f"/papers?q={one}", [], keep=True)
         delays.append(time.perf_counter() - committed)
         like = connection.ask(f"/papers?q={other}", [], keep=True)
@@ -62,4 +68,4 @@ def measure(port, times):
         here += 1
         all_counted.append(total(connection.ask("/papers", [], keep=True)[-1]) == here)
         connection.close()
-    return delays, extras, [sum(column) for column in zip(*first_time, strict=True)], sum(all_counted)
+    return delays, extras, [told(column) for column in zip(*first_time, strict=True)], sum(all_counted)
