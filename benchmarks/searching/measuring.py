@@ -130,18 +130,15 @@ def free_port():
 
 def measure_site(mix, options):
     """All passes against the server; (passes, rows about processes, freshness, exports)."""
-    passes, rows, timed = Passes(mix, options), [], False
+    passes, rows = Passes(mix, options), []
     with serving(free_port(), 1) as site:
-        timed = not site.timing
         pss, uss, _ = site.memory()
         rows.append(
             ["one process from its start to its first page of `/papers`", f"{site.first_answer_s:.2f} s"]
         )
         rows.append(["its memory then, PSS and USS", f"{pss:.0f} and {uss:.0f} MB"])
-    if timed:
-        print("This build sends no Server-Timing: a middleware of the benchmark measures the server's time.")
     for workers in options.workers:
-        with serving(free_port(), workers, timed) as site:
+        with serving(free_port(), workers) as site:
             passes.run(site, workers, max(options.clients), False, keep=False)
             for clients in [clients for clients in options.clients if clients >= workers]:
                 for partial in (False, True):

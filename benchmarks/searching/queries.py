@@ -11,7 +11,7 @@ from searching.words import STOP_WORDS
 PAGE_SIZE = 25
 SAMPLE, SUBJECTS = 5_000, 600
 STOPS = {*STOP_WORDS.tolist(), "how", "via", "using", "about", "over", "you", "your", "all", "what", "does"}
-SORTS = ("relevance", "newest", "measured", "title")
+SORTS = ("relevance", "newest", "measured")  # not by gain, which the baselines know nothing of
 EVIDENCE = ("claims", "measured", "reproduced", "not_reproduced", "same_direction", "recipe")
 
 
@@ -32,7 +32,7 @@ class Query:
     def text(self):
         quoted = [f'"{self.phrase}"'] if self.phrase else []
         author = [f"author:{self.author}"] if self.author else []
-        return " ".join([*self.words, *quoted, *author, *([self.prefix] if self.prefix else [])])
+        return " ".join([*self.words, *quoted, *author, *([f"{self.prefix}*"] if self.prefix else [])])
 
     @property
     def path(self):

@@ -39,18 +39,17 @@ class Site:
 
 
 @contextmanager
-def serving(port, workers, timed=False):
+def serving(port, workers):
     """The server with so many web processes; all of them are gone afterwards."""
     os.environ |= {"WEB_WORKERS": str(workers), "HOST": "127.0.0.1", "PORT": str(port)}
     os.environ |= {"LOG_LEVEL": "WARNING", "PYTHONPATH": str(CHECKOUT / "benchmarks")}
-    os.environ["DJANGO_SETTINGS_MODULE"] = "searching.timed_settings" if timed else "config.settings"
     log = VAR / "web.log"
     with log.open("ab") as output:
         process = launch(web_command("127.0.0.1", str(port)), VAR, stdout=output, stderr=output)
     site = Site(port, process)
     try:
         begun = time.perf_counter()
-        site.timing = first_answer(site, begun + FIRST_ANSWER_S, log)
+        wait_for_answer(site, begun + FIRST_ANSWER_S, log)
         site.first_answer_s = time.perf_counter() - begun
         yield site
     finally:
@@ -59,18 +58,16 @@ def serving(port, workers, timed=False):
             process.wait(timeout=10)
         kill_group(process.pid)
         process.wait()
-        os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 
 
-def first_answer(site, end, log):
-    """The Server-Timing of the first page, once it comes."""
+def wait_for_answer(site, end, log):
     while True:
         with suppress(OSError):
             connection = Connection(site.port)
-            *_, status, _, timing = connection.ask("/papers", [])
+            *_, status, _, _ = connection.ask("/papers", [])
             connection.close()
             if status == 200:
-                return timing
+                return
         if time.perf_counter() > end or site.process.poll() is not None:
             raise SystemExit(f"The web server does not answer. The end of {log}:\n{last_lines(log)}")
         time.sleep(0.01)
