@@ -19,9 +19,9 @@ from reproduce.recipes.toolbox import release
 from . import mamba
 
 VOCABULARY = 16
-RATES = (3e-3, 1e-2)  # each arm's better one is taken, the lower if both are equal
+RATES = (3e-3, 1e-2)  # each arm takes the better one after the shorter lessons, the lower if both are equal
 SHORTEST = 16  # tokens: lessons double from here to the training length
-SHORTER = 8  # times fewer steps in each of the shorter lessons
+SHORTER = 16  # times fewer steps in each of the shorter lessons
 HEADS = 8  # of attention: the paper's
 PARTS = 8  # of a batch
 PASSES = 0.995  # RECIPES
@@ -66,7 +66,7 @@ def extrapolate(context: Context) -> None:
     for number, (name, arm) in enumerate(ARMS.items()):
         context.progress(0.1 + 0.4 * number / len(ARMS), f"{name} learns induction heads")
         begun = time.perf_counter()
-        model, rate = _better(context, arm, lambda length: InductionHeads(length, VOCABULARY))
+        model, rate = _taught(context, arm, lambda length: InductionHeads(length, VOCABULARY))
         by_length = _by_length(context, arm, model)
         context.samples[f"induction, {name}"] = {str(at): seeds for at, seeds in by_length.items()}
         gains[name] = [_longest(context, by_length, seed) for seed in range(context["seeds"])]
@@ -111,7 +111,7 @@ def copy(context: Context) -> None:
     for number, name in enumerate(("Mamba", "S4D")):
         context.progress(0.5 + 0.05 * number, f"{name} learns selective copying")
         begun = time.perf_counter()
-        model, rate = _better(context, ARMS[name], task_of)
+        model, rate = _taught(context, ARMS[name], task_of)
         found = _accuracies(context, ARMS[name], model, task_of(context["length"]))
         context.log(f"{name}: best rate {rate:g}, {time.perf_counter() - begun:.0f} s")
         context.samples[f"copying, {name}"] = found
@@ -155,17 +155,21 @@ def _lessons(context: Context, task_of: Callable[[int], Task]) -> list[Lesson]:
     return [*lessons, Lesson(task_of(full), context["batch"], steps)]
 
 
-def _better(context: Context, arm: Arm, task_of: Callable[[int], Task]) -> tuple[Seeds, float]:
-    """The model of the better learning rate, on examples that nothing is judged by."""
-    found, lessons = [], _lessons(context, task_of)
+def _taught(context: Context, arm: Arm, task_of: Callable[[int], Task]) -> tuple[Seeds, float]:
+    """A model at the rate that does better after the shorter lessons, on examples that judge nothing else."""
+    *shorter, last = _lessons(context, task_of)
+    found = []
     for rate in RATES:
-        model = _train(context, arm, lessons, rate)
-        found.append((sum(_accuracies(context, arm, model, lessons[-1].task, CHOOSING)), rate, model))
+        model = _untrained(context, arm)
+        for number, lesson in enumerate(shorter):
+            _train(context, model, lesson, _plan(lesson.steps, rate, number))
+        found.append((sum(_accuracies(context, arm, model, last.task, CHOOSING)), rate, model))
     _, rate, model = max(found, key=lambda run: run[0])
+    _train(context, model, last, _plan(last.steps, rate, len(shorter)))
     return model, rate
 
 
-def _train(context: Context, arm: Arm, lessons: list[Lesson], rate: float) -> Seeds:
+def _untrained(context: Context, arm: Arm) -> Seeds:
     shape = Shape(
         *(2, context["width"], HEADS, 1),
         vocabulary=VOCABULARY,
@@ -173,21 +177,22 @@ def _train(context: Context, arm: Arm, lessons: list[Lesson], rate: float) -> Se
         tied=False,
         positions=arm.positions,
     )
-    seeds = context["seeds"]
 
     def make(seed: int) -> nn.Module:
         return lively(TinyGPT(shape, arm.mixer, arm.feed_forward, seed), seed)
 
-    model = Seeds(make, range(seeds), PARTS).to(context.device)
-    for number, lesson in enumerate(lessons):
-        draw = tasks.drawing(lesson.task, seeds * lesson.examples, context.device)
-        train(
-            model,
-            lambda step, generator, draw=draw: draw(step, generator).unflatten(1, (seeds, -1)),
-            _plan(lesson.steps, rate, number),
-            loss=tasks.loss,
-        )
-    return model
+    return Seeds(make, range(context["seeds"]), PARTS).to(context.device)
+
+
+def _train(context: Context, model: Seeds, lesson: Lesson, plan: Plan) -> None:
+    seeds = context["seeds"]
+    draw = tasks.drawing(lesson.task, seeds * lesson.examples, context.device)
+    train(
+        model,
+        lambda step, generator: draw(step, generator).unflatten(1, (seeds, -1)),
+        plan,
+        loss=tasks.loss,
+    )
 
 
 def _plan(steps: int, rate: float, seed: int) -> Plan:
