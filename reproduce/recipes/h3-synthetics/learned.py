@@ -1,4 +1,4 @@
-"""Two-layer models on induction heads and associative recall: four mixers, equal search for each."""
+"""Two-layer models on induction heads and associative recall: four mixers, all taught alike."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -158,6 +158,8 @@ def _charts(context: Context, task: str, runs: dict[str, list[Trained]], best: d
         ("Accuracy", "", False),
         [*lines, level("claimed by the paper", marks, CLAIMED[task])],
     )
+    if len(context["rates"]) == 1:
+        return
     context.chart(
         f"rates_{task}",
         f"Accuracy on {task} by learning rate",
