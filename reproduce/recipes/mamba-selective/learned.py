@@ -19,7 +19,7 @@ from reproduce.recipes.toolbox import release
 from . import mamba
 
 VOCABULARY = 16
-RATES = (3e-3, 1e-2)  # each arm takes the better one after the shorter lessons, the lower if both are equal
+RATES = (5e-3, 2e-3)  # each arm takes the better one after the shorter lessons, the higher if both are equal
 SHORTEST = 16  # tokens: lessons double from here to the training length
 SHORTER = 16  # times fewer steps in each of the shorter lessons
 HEADS = 8  # of attention: the paper's
