@@ -74,3 +74,12 @@ def test_the_longest_length_counts_only_while_all_shorter_ones_are_solved():
     learned, context = part(SLUG, "learned"), context_of(SLUG, length=16)
     by_length = {4: [1.0, 0.5], 8: [1.0, 1.0], 16: [0.996, 1.0], 32: [0.9, 1.0], 64: [1.0, 1.0]}
     assert [learned._longest(context, by_length, seed) for seed in range(2)] == [1.0, 1 / 16]
+
+
+def test_lessons_double_up_to_the_training_length_with_as_many_tokens():
+    learned, tasks = part(SLUG, "learned"), part("blocks", "tasks")
+    context = context_of(SLUG, length=100, batch=4, steps=32)
+    lessons = learned._lessons(context, lambda length: tasks.InductionHeads(length, 16))
+    assert [lesson.task.length for lesson in lessons] == [16, 32, 64, 100]
+    assert [lesson.steps for lesson in lessons] == [2, 2, 2, 32]
+    assert all(lesson.task.length * lesson.examples <= 400 for lesson in lessons)
