@@ -30,7 +30,7 @@ def launch(query: torch.Tensor, cache: Cache2) -> torch.Tensor:
     _rounded[(rows, splits)](
         query, cache.key_words, cache.key_grid, cache.value_words, cache.value_grid,
         sums, peaks, totals, groups, splits, scaling, ONE,
-        GROUP=GROUP, CODES=CODES, WORDS=words, num_warps=1,
+        GROUP=GROUP, CODES=CODES, WORDS=words,
     )  # fmt: skip
     _recent[(rows,)](
         query, cache.recent_keys, cache.recent_values, sums, peaks, totals, out,
@@ -63,10 +63,13 @@ def _halves(pair):
     return scale.to(tl.float32), offset.to(tl.float32)
 
 
+@triton.autotune(  # a group's words and grids read one group ahead or not
+    configs=[triton.Config({"STAGES": stages}, num_warps=1) for stages in (1, 2)], key=["groups"]
+)
 @triton.jit(do_not_specialize=["groups", "splits", "one"])
 def _rounded(
     query, key_words, key_grid, value_words, value_grid, sums, peaks, totals, groups, splits, scaling, one,
-    GROUP: tl.constexpr, CODES: tl.constexpr, WORDS: tl.constexpr,
+    GROUP: tl.constexpr, CODES: tl.constexpr, WORDS: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """One part of a row. `one` is no constant, so that a code is cut out by one instruction.
 
@@ -90,7 +93,8 @@ def _rounded(
         mixed = mixed + (zero,)
     total, shift = zero, zero
     peak = tl.full([LANES, 1, 1], -1.0e30, tl.float32)
-    for group in range(split * groups // splits, (split + 1) * groups // splits):
+    begin, end = split * groups // splits, (split + 1) * groups // splits
+    for group in tl.range(begin, end, num_stages=STAGES):
         # No wider loads than of a word: a lane is to keep its word's channels.
         place = group * GROUP * WORDS + token * WORDS + word
         keys = tl.load(tl.multiple_of(key_words + place, [1, 1, 1]))
