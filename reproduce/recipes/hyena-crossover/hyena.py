@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from . import spectra
+from .gates import enter, leave
 
 BANDS = 16  # sines and cosines of the positions that the filter is made from
 HIDDEN = 64  # width of the filter's network
@@ -48,20 +49,6 @@ def convolve(padded: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     return LongConvolution.apply(padded, kernel)
 
 
-def enter(u: torch.Tensor, short: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(batch, n, 3 width), short kernels (3, 3 width) -> gate (batch, width, n), product padded to 2 n."""
-    length = u.shape[1]
-    past = functional.pad(u, (0, 0, 2, 0))
-    u = past[:, :length] * short[0] + past[:, 1 : length + 1] * short[1] + u * short[2]
-    gate, other, value = u.transpose(1, 2).chunk(3, dim=1)
-    return gate.contiguous(), functional.pad((other * value).float(), (0, length)).contiguous()
-
-
-def leave(mixed: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
-    """The second gate, and back to (batch, n, width)."""
-    return (gate * mixed.to(gate.dtype)).transpose(1, 2).contiguous()
-
-
 def window(plain: torch.Tensor, place: torch.Tensor, decay: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
     """The filter in its decaying window, (n, width) to (width, n), and the skip as its first tap."""
     kernel = (plain * torch.exp(-place * decay.abs())).T.contiguous()
@@ -90,7 +77,7 @@ class Filter(nn.Module):
 
 
 class Hyena(nn.Module):
-    """(batch, n, width) to the same. `enter`, `leave` and `window` may be replaced by compiled ones."""
+    """(batch, n, width) to the same. `enter`, `leave` and `window` may be replaced."""
 
     def __init__(self, width: int, dtype: torch.dtype) -> None:
         super().__init__()
