@@ -28,7 +28,7 @@ def launch(weight: Packed4, x: torch.Tensor) -> torch.Tensor:
 
 @triton.jit
 def _cut(words, one, NIBBLE: tl.constexpr):
-    """1 + code / _unit: the code's bits in the mantissa of 1.0."""
+    """1 + code / u: the code's bits in the mantissa of 1.0; u is 2^12, 2^8 or 2^4."""
     if NIBBLE < 2:
         words = words << 11
     elif NIBBLE < 5:
