@@ -55,18 +55,26 @@ def test_sensitivities_leave_the_model_as_it_was(untaught):
 
 
 def test_the_share_kept_with_little_loss_is_where_the_curve_crosses():
-    assert quality.smallest_kept([0.0, 0.0, 0.04, 0.06, 0.2, 0.3]) == pytest.approx(0.75)
-    assert quality.smallest_kept([0.1] * 6) == pytest.approx(0.975)
-    assert quality.smallest_kept([0.01] * 6) == 0.5
+    tried = len(quality.TARGETS)
+    assert quality.smallest_kept([0.0, 0.0, 0.04, 0.06, *[0.2] * (tried - 4)]) == pytest.approx(0.75)
+    assert quality.smallest_kept([0.1] * tried) == pytest.approx(0.975)
+    assert quality.smallest_kept([0.01] * tried) == quality.TARGETS[-1]
 
 
-@pytest.mark.parametrize("wrong", [None, "scale", "rank"])
-def test_the_guards_notice_a_scale_that_is_not_undone_and_a_rank_one_too_high(untaught, wrong, monkeypatch):
-    true_of, true_cut = factors.Basis.of, factors.Basis.cut
+@pytest.mark.parametrize("wrong", [None, "scale", "rank", "vectors"])
+def test_the_guards_notice_a_lost_scale_a_rank_too_high_and_skew_vectors(untaught, wrong, monkeypatch):
+    true_of, true_cut, true_vectors = factors.Basis.of, factors.Basis.cut, factors._descending
+    if wrong == "vectors":  # as far from orthonormal as a GPU's in fp32
+        monkeypatch.setattr(
+            factors, "_descending", lambda gram: true_vectors(gram) * (1 + 2e-4 * torch.rand(len(gram)))
+        )
     if wrong == "scale":
         monkeypatch.setattr(factors.Basis, "of", lambda w, s=None: true_of(w if s is None else w * s))
     if wrong == "rank":
         monkeypatch.setattr(factors.Basis, "cut", lambda self, share: true_cut(self, share * 1.1))
     context = context_of("asvd-lowrank")
     quality.guard(context, untaught)
-    assert failed(context) == {None: set(), "scale": {"full_rank"}, "rank": {"counted"}}[wrong]
+    assert (
+        failed(context)
+        == {None: set(), "scale": {"full_rank"}, "rank": {"counted"}, "vectors": {"full_rank"}}[wrong]
+    )

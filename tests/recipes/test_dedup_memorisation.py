@@ -88,3 +88,20 @@ def test_models_say_what_is_likeliest():
     whole = torch.cat((prompts, said.long()), dim=1)
     assert torch.equal(model(whole)[:, 4:-1].argmax(-1), said.long())
     assert not torch.equal(speaking.speak(model, prompts, 6, 1), speaking.speak(model, prompts, 6, 2))
+
+
+def test_text_is_drawn_from_the_likeliest_bytes(monkeypatch):
+    shape = Shape(layers=1, width=16, heads=1, length=40, positions="learned")
+    model = Fleet(shape, [0], torch.device("cpu")).member(0)
+    begin = torch.full((64, 1), ord("\n"))
+    monkeypatch.setattr(speaking, "TOP", 3)
+    likely = set(model(begin)[0, -1].topk(3).indices.tolist())
+    assert set(speaking.speak(model, begin, 1, 0).flatten().tolist()) == likely
+
+
+def test_a_baseline_that_copies_nothing_fails_its_guard():
+    for shares, caught in (([0.05, 0.02, 0.0], set()), ([8e-6] * 3, {"memorised"})):
+        context = context_of(SLUG)
+        context.preset = "full"
+        run.guard_memorised(context, shares)
+        assert failed(context) == caught

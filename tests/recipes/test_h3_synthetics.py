@@ -83,3 +83,19 @@ def test_the_ordering_needs_every_pair():
         context = context_of(SLUG)
         learned.order(context, {"induction": good | mixed, "recall": good})
         assert value(context, "order") == expected
+
+
+def test_every_seed_learns_every_token_of_its_own_examples(monkeypatch):
+    learned = part(SLUG, "learned")
+    monkeypatch.setattr(learned, "POOL", 20)
+    task = tasks.InductionHeads(8, 6)
+    pool = learned.pool_of(task, 2, torch.device("cpu"))
+    assert pool.shape == (2, 2, 20, 8)
+    assert torch.equal(pool[1, ..., :-1], pool[0, ..., 1:])
+    mark = (pool[0, ..., :-1] == 5).int().argmax(-1, keepdim=True)
+    assert torch.equal(pool[1, ..., -1:], pool[0].gather(-1, mark + 1))
+    batch = learned.drawn(pool, 50, torch.Generator().manual_seed(0))
+    for seed in range(2):
+        own = {tuple(row) for row in pool[0, seed].tolist()}
+        assert {tuple(row) for row in batch[0, seed].tolist()} <= own
+        assert not {tuple(row) for row in pool[0, 1 - seed].tolist()} & own

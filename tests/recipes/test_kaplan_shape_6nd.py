@@ -82,10 +82,10 @@ def test_kneser_ney_chances_sum_to_one():
 def test_planted_power_laws_come_back_with_their_floor():
     sweeps, results = part(SLUG, "sweeps"), part(SLUG, "results")
     x = [10.0**k for k in range(3, 9)]
-    pure = sweeps.Sweep(x, [[3 * at**-0.076] * 2 for at in x], [1.0])
+    pure = sweeps.Sweep(x, [[3 * at**-0.076] * 2 for at in x], [1.0], [])
     assert pure.exponents() == pytest.approx([0.076] * 2)
     assert pure.straightness() == pytest.approx(1)
-    lifted = sweeps.Sweep(x, [[0.6 + 3 * at**-0.2] for at in x], [1.0])
+    lifted = sweeps.Sweep(x, [[0.6 + 3 * at**-0.2] for at in x], [1.0], [])
     floor, exponent = results._above_a_floor(lifted)
     assert floor == pytest.approx(0.6, abs=0.02)
     assert exponent == pytest.approx(0.2, abs=0.02)
@@ -106,7 +106,7 @@ def test_models_that_know_less_than_counts_of_bytes_are_caught():
     def guards(loss, norm=1.0):
         context = context_of(SLUG)
         context.preset = "full"
-        sweep = sweeps.Sweep([1e4, 2e6], [[2.5] * 3, [loss] * 3], [norm])
+        sweep = sweeps.Sweep([1e4, 2e6], [[2.5] * 3, [loss] * 3], [norm], [])
         shapes = sweeps.Shapes([], [[loss + 0.1] * 3] * 2, [], [1.0])
         results.believable(context, sweep, shapes, sweep, {3: 1.8, 5: 1.4})
         return failed(context)
@@ -115,3 +115,21 @@ def test_models_that_know_less_than_counts_of_bytes_are_caught():
     assert guards(1.5) == {"beats_five_gram"}
     assert guards(1.9) == {"beats_five_gram", "beats_three_gram"}
     assert guards(1.3, math.nan) == {"gradients"}
+
+
+@pytest.mark.parametrize("optimum", [0.3, 3.0, 20.0])
+def test_rates_are_tried_until_the_best_is_between_others(optimum, monkeypatch):
+    learning, tried = part(SLUG, "learning"), []
+
+    def learn(context, text, shape, seeds, multiples, steps):
+        tried.extend(multiples)
+        losses = [
+            math.log(multiple / optimum) ** 2 + seed for multiple, seed in zip(multiples, seeds, strict=True)
+        ]
+        return learning.Trained(losses, losses, 1.0)
+
+    monkeypatch.setattr(learning, "learn", learn)
+    found = learning.at_best_rate(context_of(SLUG), None, None, 1)
+    assert min(found.tried) < found.multiple < max(found.tried)
+    assert math.sqrt(0.5) <= found.multiple / optimum <= math.sqrt(2)
+    assert tried.count(found.multiple) == len(found.losses)

@@ -47,11 +47,17 @@ def test_three_bits_an_element_and_more_sequences_of_the_same():
 
 
 def test_words_hold_channels_as_the_kernel_reads_them():
-    codes = torch.randint(4, (1, 128), dtype=torch.int32, generator=torch.Generator().manual_seed(1))
-    words = cache._words(codes)
-    code, word = torch.arange(16)[:, None], torch.arange(8)[None, :]
-    assert torch.equal((words[0][word] >> (2 * code)) & 3, codes[0][code * 8 + word])
-    assert torch.equal(cache._codes(words), codes.float())
+    keys, values = (part[:, :, :32] for part in drawn())
+    key_words, key_grid, value_words, _ = cache.rounded(keys, values)
+    kept = cache.Cache2(*cache.rounded(keys, values), keys[:, :, :0], values[:, :, :0])
+    found, place, word = kept.restored(), torch.arange(16)[:, None], torch.arange(4)[None, :]
+    scale, offset = key_grid.view(torch.float16)[0, 0, 0].float().view(-1, 2).T  # the low half comes first
+    channel = place * 4 + word
+    code = (key_words[0, 0, 5][word] >> (2 * place)) & 3
+    assert torch.equal(code * scale[channel] + offset[channel], found[0][0, 0, 5][channel])
+    codes = (value_words[0, 0, 5][:, None] >> (2 * torch.arange(16))) & 3
+    order = found[1][0, 0, 5].view(4, 16).argsort(1)
+    assert (codes.gather(1, order).diff(dim=1) >= 0).all() and codes.unique().numel() == 4
 
 
 @pytest.mark.parametrize("wrong", [None, "scale", "recent"])

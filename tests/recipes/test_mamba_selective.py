@@ -1,5 +1,6 @@
 """The selective scan in its forms, the block as it trains and as it generates, and which length counts."""
 
+import pytest
 import torch
 
 from reproduce.recipes.blocks.tinygpt import Shape
@@ -47,16 +48,15 @@ def test_the_scan_of_groups_uses_each_groups_rates():
     torch.testing.assert_close(both[2:], alone)
 
 
-def test_generating_token_by_token_is_the_prompts_pass(monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda part, **options: part)  # its import takes seconds
-    generator = part(SLUG, "generator")
-    model = generator.Generator.random(generator.Sizes(1, 16, 32), 2, torch.float32, torch.device("cpu"))
-    model.states.zero_()
-    model.past.zero_()
-    x = torch.randn(2, 7, 16)
-    logits = torch.stack([model.step(x[:, t]) for t in range(7)], dim=1)
-    expected = generator.normed(model.prompt(x)) @ model.head
-    torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-4)
+@pytest.mark.parametrize("wrong", [None, "read_through", "advance"])
+def test_the_guard_notices_a_prompt_or_a_step_without_its_skip(wrong, monkeypatch):
+    generator, serving = part(SLUG, "generator"), part(SLUG, "serving")
+    if wrong:
+        true = getattr(generator, wrong)
+        monkeypatch.setattr(generator, wrong, lambda *given: true(*given[:-2], given[-2] * 0, given[-1]))
+    context = context_of(SLUG)
+    serving.guard(context)
+    assert failed(context) == ({"generation"} if wrong else set())
 
 
 def test_the_block_sees_nothing_that_comes_later():
@@ -74,3 +74,12 @@ def test_the_longest_length_counts_only_while_all_shorter_ones_are_solved():
     learned, context = part(SLUG, "learned"), context_of(SLUG, length=16)
     by_length = {4: [1.0, 0.5], 8: [1.0, 1.0], 16: [0.996, 1.0], 32: [0.9, 1.0], 64: [1.0, 1.0]}
     assert [learned._longest(context, by_length, seed) for seed in range(2)] == [1.0, 1 / 16]
+
+
+def test_lessons_double_up_to_the_training_length_with_as_many_tokens():
+    learned, tasks = part(SLUG, "learned"), part("blocks", "tasks")
+    context = context_of(SLUG, length=100, batch=4, steps=32)
+    lessons = learned._lessons(context, lambda length: tasks.InductionHeads(length, 16))
+    assert [lesson.task.length for lesson in lessons] == [16, 32, 64, 100]
+    assert [lesson.steps for lesson in lessons] == [2, 2, 2, 32]
+    assert all(lesson.task.length * lesson.examples <= 400 for lesson in lessons)

@@ -42,11 +42,23 @@ def test_weights_without_a_master_stay_on_the_grid_of_fp16():
     model = TinyGPT(SMOKE)
     before = copy.deepcopy(model)
     plan = learning.Plan(1, 1e-3)
-    optimizer = formats.optimizer_of(formats.WAYS["fp16 without master weights"], plan)(
-        list(model.parameters())
-    )
+    way, lost = formats.WAYS["fp16 without master weights"], []
+    optimizer = formats.optimizer_of(way, plan, lost)(list(model.parameters()))
     model.loss(torch.randint(256, (2, 9))).backward()
     optimizer.step()
     for now, then in zip(model.parameters(), before.parameters(), strict=True):
         assert torch.equal(now, now.half().float())
         assert not torch.equal(now, then)
+
+
+def test_updates_that_rounding_undoes_are_counted():
+    """fp16 is 2^-10 apart above one and 2^-11 below it, and rounds to even at the half."""
+    weight = torch.nn.Parameter(torch.tensor([1.0, 1.0, 1.0, 0.25]))
+    way, lost = formats.WAYS["fp16 without master weights"], []
+    optimizer = formats.optimizer_of(way, learning.Plan(1, 1.0, weight_decay=0.0), lost)([weight])
+    for group in optimizer.param_groups:
+        group["lr"] = 2.0**-12
+    weight.grad = torch.tensor([1.0, -1.0, 0.0, 1.0])
+    optimizer.step()
+    assert lost[0].tolist() == [3, 2]
+    assert weight.tolist() == pytest.approx([1.0, 1.0, 1.0, 0.25 - 2.0**-12])

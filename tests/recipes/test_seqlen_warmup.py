@@ -79,6 +79,21 @@ def test_the_largest_stable_rate_has_only_stable_rates_below_it():
     assert largest([1, 2], np.array([[0, 1], [0, 0]], bool)) is None
 
 
+@pytest.mark.parametrize(
+    ("unstable", "caught"),
+    [([0, 1], set()), ([0, 0], {"largest_rate_unstable"}), ([1, 1], {"smallest_rate_stable"})],
+)
+def test_a_grid_that_does_not_hold_the_largest_stable_rate_is_caught(unstable, caught):
+    class Arm:
+        def unstable(self):
+            return np.array(unstable, bool)[:, None]
+
+    context = context_of(SLUG)
+    context.preset = "full"
+    part(SLUG, "results").stability(context, Arm(), Arm())
+    assert failed(context) == caught
+
+
 def test_gains_are_to_the_worse_of_the_last_losses():
     gain = part(SLUG, "results").gain
     slow = Curve([], [100, 200, 400], [3.0, 2.0, 1.0], [1.0, 2.0, 4.0])

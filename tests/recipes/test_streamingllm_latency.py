@@ -79,8 +79,21 @@ def test_a_step_from_a_full_cache_is_the_window_recomputed(monkeypatch):
     torch.testing.assert_close(step, decoder.window(x[kept]), rtol=1e-4, atol=1e-4)
 
 
-def test_the_guard_asks_for_two_per_cent():
-    context = context_of(SLUG)
-    context.preset = "full"
-    part(SLUG, "quality").guard(context, 1.03)
-    assert failed(context) == {"sinks_lose_nothing"}
+def test_the_guards_ask_for_two_per_cent_and_a_sink_worth_the_name():
+    for ratio, mass, wrong in ((1.01, 0.5, set()), (1.03, 0.5, {"sinks_lose_nothing"})):
+        context = context_of(SLUG)
+        context.preset = "full"
+        part(SLUG, "quality").guard(context, ratio, mass)
+        assert failed(context) == wrong
+    part(SLUG, "quality").guard(context, 1.03, 0.011)  # as much as a first token without raised scores got
+    assert failed(context) == {"sinks_lose_nothing", "planted_is_a_sink"}
+
+
+def test_a_raised_first_score_is_the_same_in_training_and_within_a_cache():
+    quality = part(SLUG, "quality")
+    q, k, v = torch.randn(3, 2, 3, 8, 16)
+    found, streamed = quality.Lifted(2.0)(q, k, v), quality.Streamed(8, 0, 2.0)
+    torch.testing.assert_close(found, streamed(q, k, v), rtol=1e-4, atol=1e-5)
+    plain = quality.Streamed(8, 0)
+    assert not torch.allclose(found, plain(q, k, v), atol=1e-3)
+    assert streamed.masses[0] > plain.masses[0]

@@ -78,3 +78,19 @@ def test_the_guards_pass_and_notice_faults(untaught, monkeypatch):
     )
     quality.guard(context, untaught)
     assert failed(context) == {"sparsity", "compensates"}
+
+
+def test_the_comparison_group_alone_decides_where_a_row_is_small():
+    weight, one, half = torch.tensor([[4.0, 3.0], [2.0, 1.0]]), torch.eye(2), pruning.Pattern(0.5)
+    for by_layer in (pruning.magnitude, pruning.wanda_by_layer):
+        assert by_layer(weight, one, half).tolist() == [[4.0, 3.0], [0.0, 0.0]]
+    for by_row in (pruning.magnitude_by_row, pruning.wanda):
+        assert by_row(weight, one, half).tolist() == [[4.0, 0.0], [2.0, 0.0]]
+
+
+def test_the_planted_channels_are_those_that_are_left_out(untaught):
+    context = context_of("wanda-sparsegpt")
+    bare = quality.without_planted(context, untaught, 0)
+    planted = outliers.plant(untaught.model, quality.GAIN, quality.OUTLIERS["smoke"], 0)
+    gains = planted.blocks[0].norm_mixer.weight
+    assert torch.equal(bare.blocks[0].norm_mixer.weight == 0, gains == quality.GAIN)

@@ -14,7 +14,7 @@ from reproduce.recipes.blocks.teacher import linears, replace
 from reproduce.recipes.blocks.tinygpt import TinyGPT
 
 ALPHA = 0.5
-SHARES = (0.2, 0.4, 0.6, 0.8)  # of a layer's parameters, tried one layer at a time
+SHARES = tuple(tenth / 10 for tenth in range(1, 10))  # of a layer's parameters, tried one layer at a time
 Shares = dict[str, float]  # by layer; 1 leaves it as it is
 
 
@@ -27,13 +27,19 @@ class Basis:
 
     @classmethod
     def of(cls, weight: torch.Tensor, scale: torch.Tensor | None = None) -> "Basis":
-        """By the singular vectors of W diag(scale), from the smaller side's Gram matrix."""
-        scaled = weight if scale is None else weight * scale
+        """By the singular vectors of W diag(scale), from the smaller side's Gram matrix.
+
+        In 64 bits: a GPU's fp32 eigenvectors are orthonormal to 1e-4 only, and all that is lost of a weight.
+        """
+        exact = weight.double()
+        scaled = exact if scale is None else exact * scale.double()
         if weight.shape[0] <= weight.shape[1]:
             vectors = _descending(scaled @ scaled.T)  # left singular vectors: W = U U' W
-            return cls(vectors, vectors.T @ weight)
-        vectors = _descending(scaled.T @ scaled)  # right ones: W = W S V V' / S
-        return cls(scaled @ vectors, vectors.T if scale is None else vectors.T / scale)
+            left, right = vectors, vectors.T @ exact
+        else:
+            vectors = _descending(scaled.T @ scaled)  # right ones: W = W S V V' / S
+            left, right = scaled @ vectors, vectors.T if scale is None else vectors.T / scale.double()
+        return cls(left.to(weight.dtype), right.to(weight.dtype))
 
     def cut(self, share: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Both factors with that share of the weight's parameters."""

@@ -11,7 +11,7 @@ from reproduce.recipes.intervals import mean_of
 
 from . import factors
 
-TARGETS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+TARGETS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 STATED = (0.9, 0.8)  # kept shares at which the ordering is asked for
 LITTLE = 0.05  # nats a byte: RECIPES
 GAIN = 60
@@ -76,8 +76,11 @@ def _cuts(context: Context, made: Teacher, model: TinyGPT, arm: str, seed: int) 
 def _report(context: Context, found: dict[str, Added]) -> None:
     plain, planted = found["plain"], found["planted"]
     by_seed = [[plain["ASVD"][target][seed] for target in TARGETS] for seed in range(context["seeds"])]
+    censored = sum(max(losses) <= LITTLE for losses in by_seed)
     context.measure(
-        "kept", mean_of([smallest_kept(losses) for losses in by_seed]), detail={"little_loss": LITTLE}
+        "kept",
+        mean_of([smallest_kept(losses) for losses in by_seed]),
+        detail={"little_loss": LITTLE, "least_tried": TARGETS[-1], "seeds_that_never_crossed": censored},
     )
     holds, detail = ordering.order_holds(
         *(

@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from reproduce.recipes.blocks import counting
+from reproduce.recipes.blocks.replaying import replayed
 from reproduce.recipes.context import Context
 from reproduce.recipes.memory import peak_bytes, saved_bytes, tensor_bytes
 from reproduce.recipes.roofline import Probe
-from reproduce.recipes.toolbox import STEP, Comparison, compare, profile, release
+from reproduce.recipes.toolbox import STEP, Comparison, Work, compare, profile, release
 
 from . import chains, checkpointing
 
@@ -41,7 +42,8 @@ def residual_net(context: Context, ceilings: Probe) -> None:
         },
     )
     flop = counting.flop(_work(checkpointing.plain, layers, images, gradient))
-    times = _time(context, "residual_net", layers, images, gradient)
+    eager = {name: partial(_timed, _work(way, layers, images, gradient)) for name, way in WAYS.items()}
+    times = _time(context, "residual_net", eager)
     least = 1e3 * ceilings.least_time(flop, rate="single")
     fractions = {
         "baseline": least / times.median("plain").value,
@@ -51,14 +53,15 @@ def residual_net(context: Context, ceilings: Probe) -> None:
 
 
 def transformer(context: Context) -> None:
-    """Measures time_ratio_transformer in bf16."""
+    """Measures time_ratio_transformer in bf16; a step is one CUDA graph, so that no launch is waited for."""
     context.progress(0.8, "a transformer")
     count, width, length = context["timed_blocks"], context["timed_width"], 4 * context["length"]
     dtype = torch.bfloat16 if context.device.type == "cuda" else torch.float32
     layers = chains.transformer(count, width, length, context.device, dtype)
     shape = (8 if context.full else 2, length, width)
     x, gradient = (torch.randn(shape, device=context.device, dtype=dtype) for _ in range(2))
-    times = _time(context, "transformer", layers, x, gradient)
+    graphs = {name: replayed(_work(way, layers, x, gradient), context.device) for name, way in WAYS.items()}
+    times = _time(context, "transformer", graphs)
     _measure_time(context, "time_ratio_transformer", times, _bound(layers), {"shape": list(shape)})
 
 
@@ -68,10 +71,7 @@ def _work(
     return partial(checkpointing.step, way, layers, x, gradient)
 
 
-def _time(
-    context: Context, name: str, layers: list[nn.Module], x: torch.Tensor, gradient: torch.Tensor
-) -> Comparison:
-    arms = {arm: partial(_timed, _work(way, layers, x, gradient)) for arm, way in WAYS.items()}
+def _time(context: Context, name: str, arms: dict[str, Work]) -> Comparison:
     how = profile(context.preset, STEP, max_s=6.0, min_s=2.0, min_rounds=10, warm_up_calls=3, calls=1)
     found = compare(arms, "plain", how, context.device)
     context.keep(name, found)

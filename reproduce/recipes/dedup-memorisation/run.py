@@ -1,12 +1,13 @@
 """Plants duplicates, removes them in two ways, trains models of each corpus, and counts what they copy."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from reproduce.recipes.blocks import fleet_starts
 from reproduce.recipes.blocks.fleet import Fleet
 from reproduce.recipes.blocks.fleet_learning import Curves, Windows, random_windows, train
 from reproduce.recipes.blocks.learning import Plan
@@ -23,6 +24,7 @@ SEEDS = 3
 RATE, BATCH = 2e-3, 32
 MISSED_EXACT, WRONG_NEAR = 0.01, 0.05
 NOT_WORSE = 0.02  # nats a byte
+MEMORISED = 0.001  # of the text without a prompt: with less, a tenfold fall could not be seen
 COPIES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)  # edges of the chart's bins
 
 
@@ -35,7 +37,7 @@ class Cleaned:
 
 
 def run(context: Context) -> None:
-    """Reports seven measures, four guards and a chart."""
+    """Reports seven measures, five guards and a chart."""
     context.progress(0.0, "asking what this hardware can do")
     ceilings = context.probe()
     planted = planting.plant(context["documents"], context["repeats"])
@@ -144,7 +146,8 @@ def _train(context: Context, planted: planting.Planted, contents: list[torch.Ten
     """Three seeds of each corpus; the seeds of an arm follow each other."""
     width, steps, length = context["width"], context["steps"], context["length"]
     shape = Shape(context["layers"], width, max(1, width // 64), length, positions="learned")
-    fleet = Fleet(shape, list(range(SEEDS)) * len(ARMS), context.device)
+    seeds, manner = list(range(SEEDS)) * len(ARMS), fleet_starts.manner(shape.layers)
+    fleet = fleet_starts.place(Fleet(shape, seeds, context.device, manner))
     begins = np.cumsum([0] + [len(content) for content in contents])
     starts = [
         random_windows(len(content), steps, 1, BATCH, length, seed, int(begin))
@@ -186,6 +189,7 @@ def _measure_copies(
     context.measure("memorised_ratio", ratio_of_medians(shares[ARMS[0]], shares[ARMS[2]]), detail=shares)
     context.measure("memorised_ratio_exact", ratio_of_medians(shares[ARMS[0]], shares[ARMS[1]]))
     context.measure("memorised_frac", mean_of(shares[ARMS[0]]))
+    guard_memorised(context, shares[ARMS[0]])
     context.measure("prompted_ratio", ratio_of_medians(prompted[ARMS[0]], prompted[ARMS[2]]), detail=prompted)
     _chart(context, copies, answers)
 
@@ -195,6 +199,18 @@ def _prompts(planted: planting.Planted, count: int) -> tuple[np.ndarray, np.ndar
     _, first, copies = np.unique(planted.origin, return_index=True, return_counts=True)
     chosen = np.argsort(-copies, kind="stable")[:count]
     return planted.documents[first[chosen]][:, : speaking.PROMPT].copy(), copies[chosen]
+
+
+def guard_memorised(context: Context, shares: Sequence[float]) -> None:
+    """Guards memorised: models of the corpus as it is copy enough of it for a fall to be seen."""
+    copied = float(np.median(shares))
+    context.guard(
+        "memorised",
+        MEMORISED / copied if context.full else 0.0,
+        1.0,
+        f"A thousandth over the share that models of the corpus as it is copy, {copied:.2g}; "
+        "judged in the full preset only.",
+    )
 
 
 def _guard_quality(context: Context, curves: Curves) -> None:

@@ -9,10 +9,11 @@ from . import duplicates
 
 SPAN = 50  # bytes, at least, of a verbatim copy
 PROMPT, ANSWER = 32, 64
+TOP = 50  # the paper's: bytes are drawn from so many likeliest
 
 
 def speak(model: TinyGPT, prompts: torch.Tensor, length: int, seed: int | None) -> torch.Tensor:
-    """(count, length) uint8 after (count, n) prompts; sampled at temperature one; greedy without a seed."""
+    """(count, length) uint8 after (count, n) prompts; drawn from the TOP likeliest; greedy without a seed."""
     count, device = len(prompts), prompts.device
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
     cache = Cache.empty(model.shape, count, prompts.shape[1] + length, torch.float32, device)
@@ -23,7 +24,8 @@ def speak(model: TinyGPT, prompts: torch.Tensor, length: int, seed: int | None) 
             if generator is None:
                 given = logits.argmax(-1, keepdim=True)
             else:
-                given = torch.multinomial(logits.softmax(-1), 1, generator=generator)
+                likely, ids = logits.topk(TOP)
+                given = ids.gather(1, torch.multinomial(likely.softmax(-1), 1, generator=generator))
             said.append(given)
     return torch.cat(said, dim=1).to(torch.uint8)
 

@@ -13,7 +13,7 @@ from reproduce.recipes.intervals import mean_of
 
 from . import galore
 
-RATES = {"adamw": (1e-3, 3e-3, 1e-2), "galore": (4e-3, 1.2e-2, 4e-2)}  # GaLore's are scaled by alpha, 1/4
+RATES = {"adamw": (3e-4, 1e-3, 3e-3), "galore": (4e-3, 1.2e-2, 4e-2)}  # GaLore's are scaled by alpha, 1/4
 TUNING_SEED = 1000
 REFRESHES = 4  # bases found in a run
 

@@ -1,8 +1,9 @@
-"""Two-layer models on induction heads and associative recall: four mixers, equal search for each."""
+"""Two-layer models on induction heads and associative recall: four mixers, all taught alike."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from reproduce.recipes.blocks import statespace, tasks
@@ -17,7 +18,8 @@ from reproduce.recipes.intervals import Interval, mean_of
 TASKS: dict[str, Task] = {"induction": InductionHeads(30, 20), "recall": AssociativeRecall(10, 10)}
 CLAIMED = {"induction": 1.0, "recall": 0.998}
 UNIT_OF_RATE = 1e-4
-CHOOSING, JUDGING = 1, 2  # seeds of the examples by which a rate is chosen, and by which an arm is judged
+CHOOSING, JUDGING, LEARNING = 1, 2, 3  # seeds of examples: to choose a rate by, to judge by, to learn from
+POOL = 5000  # examples that each seed learns from, as in the authors' published configuration
 SOLVED = 0.99
 PARTS = 16  # of a batch
 
@@ -103,7 +105,7 @@ def _train(context: Context, task: str, mixer: str, rate: int) -> Trained:
         return lively(TinyGPT(shape, MIXERS[mixer], seed=seed), seed)
 
     model = Seeds(make, range(seeds), PARTS).to(context.device)
-    draw = tasks.drawing(problem, seeds * context["batch"], context.device)
+    pool = pool_of(problem, seeds, context.device)
     choosing, judging = (
         tasks.held_out(problem, seeds * context["examples"], context.device, seed).unflatten(1, (seeds, -1))
         for seed in (CHOOSING, JUDGING)
@@ -125,12 +127,25 @@ def _train(context: Context, task: str, mixer: str, rate: int) -> Trained:
     )
     done = train(
         model,
-        lambda step, generator: draw(step, generator).unflatten(1, (seeds, -1)),
+        lambda step, generator: drawn(pool, context["batch"], generator),
         plan,
         evaluate,
         loss=tasks.loss,
     )
     return Trained(rate, done.marks, course, tasks.accuracy(model, judging).tolist())
+
+
+def pool_of(problem: Task, seeds: int, device: torch.device) -> torch.Tensor:
+    """(2, seeds, POOL, length) ids and the token that follows at every place, at the last one the answer."""
+    ids, asked = tasks.held_out(problem, seeds * POOL, device, LEARNING).unflatten(1, (seeds, -1))
+    return torch.stack((ids, torch.cat((ids[..., 1:], asked[..., -1:]), dim=-1)))
+
+
+def drawn(pool: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+    """(2, seeds, count, length): for each seed so many of its examples at random."""
+    seeds, size = pool.shape[1:3]
+    places = torch.randint(size, (seeds, count), generator=generator).to(pool.device)
+    return pool[:, torch.arange(seeds, device=pool.device)[:, None], places]
 
 
 def _charts(context: Context, task: str, runs: dict[str, list[Trained]], best: dict[str, Trained]) -> None:
@@ -143,6 +158,8 @@ def _charts(context: Context, task: str, runs: dict[str, list[Trained]], best: d
         ("Accuracy", "", False),
         [*lines, level("claimed by the paper", marks, CLAIMED[task])],
     )
+    if len(context["rates"]) == 1:
+        return
     context.chart(
         f"rates_{task}",
         f"Accuracy on {task} by learning rate",

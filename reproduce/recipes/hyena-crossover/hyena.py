@@ -11,6 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from . import spectra
+from .gates import enter, leave
+
 BANDS = 16  # sines and cosines of the positions that the filter is made from
 HIDDEN = 64  # width of the filter's network
 SINE_RATE = 14.0
@@ -20,42 +23,30 @@ DECAYS = (0.3, 1.5)  # powers of e^-1 that slowest and fastest channels fall by 
 class LongConvolution(torch.autograd.Function):
     """Causal convolution of (batch, width, 2 n), zero beyond n, with a kernel (width, n), in fp32.
 
-    PyTorch's own derivative of a real FFT takes complex ones; here forward takes two, backward three.
+    PyTorch's own derivative of a real FFT takes complex ones; here forward takes two, backward three. The
+    kernel's spectrum, small beside the signal's, takes the factor 1 / 2 n of the inverse FFT.
     """
 
     @staticmethod
     def forward(ctx: Any, padded: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-        spectrum, answer = torch.fft.rfft(padded), torch.fft.rfft(kernel, n=padded.shape[-1])
+        size = padded.shape[-1]
+        spectrum, answer = torch.fft.rfft(padded), torch.fft.rfft(kernel, n=size).div_(size)
         ctx.save_for_backward(spectrum, answer)
-        return torch.fft.irfft(spectrum * answer, n=padded.shape[-1])[..., : kernel.shape[-1]]
+        return torch.fft.irfft(spectrum * answer, n=size, norm="forward")[..., : kernel.shape[-1]]
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         spectrum, answer = ctx.saved_tensors
         length = gradient.shape[-1]
         arriving = torch.fft.rfft(gradient, n=2 * length)
-        of_padded = torch.fft.irfft(arriving * answer.conj(), n=2 * length)
-        of_kernel = torch.fft.irfft((arriving * spectrum.conj()).sum(0), n=2 * length)[..., :length]
-        return of_padded, of_kernel
+        of_spectrum, of_answer = spectra.back(arriving, spectrum, answer)
+        of_padded = torch.fft.irfft(of_spectrum, n=2 * length, norm="forward")
+        return of_padded, torch.fft.irfft(of_answer, n=2 * length)[..., :length]
 
 
 def convolve(padded: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """(batch, width, 2 n), zero beyond n, and (width, n) to (batch, width, n)."""
     return LongConvolution.apply(padded, kernel)
-
-
-def enter(u: torch.Tensor, short: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(batch, n, 3 width), short kernels (3, 3 width) -> gate (batch, width, n), product padded to 2 n."""
-    length = u.shape[1]
-    past = functional.pad(u, (0, 0, 2, 0))
-    u = past[:, :length] * short[0] + past[:, 1 : length + 1] * short[1] + u * short[2]
-    gate, other, value = u.transpose(1, 2).chunk(3, dim=1)
-    return gate.contiguous(), functional.pad((other * value).float(), (0, length)).contiguous()
-
-
-def leave(mixed: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
-    """The second gate, and back to (batch, n, width)."""
-    return (gate * mixed.to(gate.dtype)).transpose(1, 2).contiguous()
 
 
 def window(plain: torch.Tensor, place: torch.Tensor, decay: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
@@ -86,7 +77,7 @@ class Filter(nn.Module):
 
 
 class Hyena(nn.Module):
-    """(batch, n, width) to the same. `enter`, `leave` and `window` may be replaced by compiled ones."""
+    """(batch, n, width) to the same. `enter`, `leave` and `window` may be replaced."""
 
     def __init__(self, width: int, dtype: torch.dtype) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Trains models on Python's own source: sizes, shapes at their best rate, and shares of the text."""
+"""Trains models on Python's own source, each shape at its best rate, on all of the text or shares of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +15,9 @@ from reproduce.recipes.context import Context
 
 from .ladder import LENGTH
 
-BASE_RATE, BASE_WIDTH = 5e-3, 64  # the middle rate is inversely proportional to the width
-RATES = (0.4, 1.0, 2.5)
+BASE_RATE, BASE_WIDTH = 5e-3, 64  # the usual rate is inversely proportional to the width
+RATES = (1.0, 2.0, 4.0, 8.0)  # multiples of it that are tried first
+MOST_RATES = 7
 MARKS = 8
 LOST = 99.0  # nats a byte, in place of a loss that is not finite
 
@@ -28,6 +29,46 @@ class Trained:
     final: list[float]
     least: list[float]
     norm: float
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Held-out losses (seeds) at the best multiple of the usual rate, the first seed's at all tried."""
+
+    losses: list[float]
+    tried: dict[float, float]
+    norms: list[float]
+
+    @property
+    def multiple(self) -> float:
+        """The best."""
+        return best_of(self.tried)
+
+
+def best_of(tried: Mapping[float, float]) -> float:
+    """The multiple of the least loss."""
+    return min(tried, key=tried.__getitem__)
+
+
+def beyond(tried: Mapping[float, float]) -> list[float]:
+    """The next multiple to try where the best is an end of those tried; none if it is not, or after many."""
+    best = best_of(tried)
+    if len(tried) >= MOST_RATES or min(tried) < best < max(tried):
+        return []
+    return [best * 2 if best == max(tried) else best / 2]
+
+
+def at_best_rate(context: Context, text: Text, shape: Shape, steps: int) -> Tuned:
+    """The first seed at every rate, more until the best is no end of them; other seeds at the best."""
+    tried, norms, ahead = {}, [], list(RATES)
+    while ahead:
+        found = learn(context, text, shape, [0] * len(ahead), ahead, steps)
+        tried |= dict(zip(ahead, found.final, strict=True))
+        norms.append(found.norm)
+        ahead = beyond(tried)
+    others, best = range(1, context["seeds"]), best_of(tried)
+    rest = learn(context, text, shape, others, [best] * len(others), steps)
+    return Tuned([tried[best], *rest.final], dict(sorted(tried.items())), [*norms, rest.norm])
 
 
 def rate_of(shape: Shape, multiple: float = 1.0) -> float:

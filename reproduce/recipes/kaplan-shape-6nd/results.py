@@ -8,7 +8,7 @@ from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.intervals import mean_of
 
 from . import ladder
-from .learning import RATES
+from .learning import best_of
 from .sweeps import Shapes, Sweep
 
 EXCESS = 0.03
@@ -26,7 +26,7 @@ def shape(context: Context, found: Shapes, of_size: Sweep) -> None:
             "parameters": [ladder.parameters(each) for each in found.shapes],
             "aspect_ratios": [ladder.aspect(each) for each in found.shapes],
             "mean_losses": np.mean(found.losses, axis=1).tolist(),
-            "best_rate_multiples": [RATES[int(np.argmin(losses))] for losses in found.by_rate],
+            "best_rate_multiples": [best_of(tried) for tried in found.by_rate],
         },
     )
     ratios = [ladder.aspect(each) for each in found.shapes]
@@ -41,8 +41,11 @@ def shape(context: Context, found: Shapes, of_size: Sweep) -> None:
         ],
     )
     context.samples["shapes"] = {
-        f"{each.layers} x {each.width}": {"seeds": seeds, "by_rate": by_rate}
-        for each, seeds, by_rate in zip(found.shapes, found.losses, found.by_rate, strict=True)
+        f"{each.layers} x {each.width}": {
+            "seeds": seeds,
+            "by_rate": {f"{multiple:g}": loss for multiple, loss in tried.items()},
+        }
+        for each, seeds, tried in zip(found.shapes, found.losses, found.by_rate, strict=True)
     }
 
 
@@ -50,7 +53,7 @@ def law(context: Context, name: str, found: Sweep, axis: tuple[str, str, bool], 
     """Measures the exponent and the straightness of a sweep; charts it beside its own power law."""
     exponents = found.exponents()
     floor, without = _above_a_floor(found)
-    detail = {"above_a_floor_of": floor, "exponent_above_it": without}
+    detail = {"above_a_floor_of": floor, "exponent_above_it": without, "rate_multiples": found.multiples}
     context.measure(f"exponent_{name}", mean_of(exponents), detail=detail)
     context.measure(f"straightness_{name}", found.straightness(), n=len(found.x))
     power, offset = np.polyfit(np.log(found.x), np.log(found.means()), 1)

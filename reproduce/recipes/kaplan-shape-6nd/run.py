@@ -20,7 +20,7 @@ def run(context: Context) -> None:
     context.progress(0.08, "n-gram models")
     bars = {order: ngram.cross_entropy(corpus.train, corpus.validation, order) for order in (3, 5)}
     of_size = sweeps.sizes(context, text)
-    of_share = sweeps.subsets(context, text)
+    of_share = sweeps.subsets(context, text, of_size)
     of_shape = sweeps.shapes(context, text)
     results.shape(context, of_shape, of_size)
     sizes, shares = ("Parameters without embeddings", "", True), ("Bytes to learn from", "B", True)

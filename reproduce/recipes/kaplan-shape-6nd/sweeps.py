@@ -10,16 +10,17 @@ from reproduce.recipes.context import Context
 
 from . import ladder
 from .ladder import parameters, shape_of
-from .learning import RATES, Trained, learn
+from .learning import Tuned, at_best_rate, learn
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Losses (seeds) at each x, and what else is worth keeping."""
+    """Losses (seeds) at each x, and what else is worth keeping: norms, multiples of the usual rate."""
 
     x: list[float]
     losses: list[list[float]]
     norms: list[float]
+    multiples: list[float]
 
     def means(self) -> np.ndarray:
         """The mean loss at each x."""
@@ -36,11 +37,11 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Shapes:
-    """Each shape's losses (seeds) at its best rate, and the losses of one seed at every rate."""
+    """Each shape's losses (seeds) at its best rate, and one seed's by multiple of the usual rate."""
 
     shapes: list[Shape]
     losses: list[list[float]]
-    by_rate: list[list[float]]
+    by_rate: list[dict[float, float]]
     norms: list[float]
 
     def corrected(self, exponent: float) -> np.ndarray:
@@ -50,46 +51,41 @@ class Shapes:
 
 
 def sizes(context: Context, text: Text) -> Sweep:
-    """Loss over size, all at the usual rate."""
+    """Loss over size, each at its best rate."""
     chosen = ladder.SIZES if context.full else ladder.SMOKE_SIZES
-    shapes = [shape_of(*size) for size in chosen]
-    seeds = range(context["seeds"])
-    found = []
-    for number, shape in enumerate(shapes):
-        context.progress(0.1 + 0.2 * number / len(shapes), f"{parameters(shape):,} parameters")
-        found.append(learn(context, text, shape, seeds, [1.0] * len(seeds), context["steps"]))
-    return _sweep([float(parameters(shape)) for shape in shapes], found)
+    models, found = [shape_of(*size) for size in chosen], []
+    for number, shape in enumerate(models):
+        context.progress(0.1 + 0.25 * number / len(models), f"{parameters(shape):,} parameters")
+        found.append(at_best_rate(context, text, shape, context["steps"]))
+    counts = [float(parameters(shape)) for shape in models]
+    multiples = [each.multiple for each in found]
+    return Sweep(counts, [each.losses for each in found], _norms(found), multiples)
 
 
-def subsets(context: Context, text: Text) -> Sweep:
-    """Loss over bytes to learn from, the least of each run on the way, all in one fleet."""
+def subsets(context: Context, text: Text, of_size: Sweep) -> Sweep:
+    """Loss over bytes to learn from, the least of each run on the way, in one fleet at its size's rate."""
     shares = [2.0**-k for k in range(context["halvings"], -1, -1)]
     shape = shape_of(*(ladder.SUBSET_MODEL if context.full else ladder.SMOKE_SIZES[0]))
+    multiple = of_size.multiples[of_size.x.index(parameters(shape))]
     seeds = [seed for _ in shares for seed in range(context["seeds"])]
     each = [share for share in shares for _ in range(context["seeds"])]
-    context.progress(0.3, f"{len(shares)} shares of the text")
-    found = learn(context, text, shape, seeds, [1.0] * len(seeds), context["steps"], each)
+    context.progress(0.35, f"{len(shares)} shares of the text")
+    found = learn(context, text, shape, seeds, [multiple] * len(seeds), context["steps"], each)
     losses = np.array(found.least).reshape(len(shares), -1).tolist()
-    return Sweep([share * len(text.train) for share in shares], losses, [found.norm])
+    sizes = [share * len(text.train) for share in shares]
+    return Sweep(sizes, losses, [found.norm], [multiple] * len(shares))
 
 
 def shapes(context: Context, text: Text) -> Shapes:
-    """Loss over shape: one seed at every rate, then the others at the best."""
-    steps = context["shape_steps"]
+    """Loss over shape, each at its best rate."""
     models = [shape_of(*size) for size in (ladder.SHAPES if context.full else ladder.SMOKE_SHAPES)]
-    found = Shapes(models, [], [], [])
+    found = []
     for number, shape in enumerate(models):
         what = f"{shape.layers} layers of width {shape.width}"
-        context.progress(0.4 + 0.58 * number / len(models), what)
-        searched = learn(context, text, shape, [0] * len(RATES), RATES, steps)
-        best = int(np.argmin(searched.final))
-        others = range(1, context["seeds"])
-        rest = learn(context, text, shape, others, [RATES[best]] * len(others), steps)
-        found.losses.append([searched.final[best], *rest.final])
-        found.by_rate.append(searched.final)
-        found.norms.extend((searched.norm, rest.norm))
-    return found
+        context.progress(0.45 + 0.53 * number / len(models), what)
+        found.append(at_best_rate(context, text, shape, context["shape_steps"]))
+    return Shapes(models, [each.losses for each in found], [each.tried for each in found], _norms(found))
 
 
-def _sweep(x: list[float], found: list[Trained]) -> Sweep:
-    return Sweep(x, [each.final for each in found], [each.norm for each in found])
+def _norms(found: list[Tuned]) -> list[float]:
+    return [norm for each in found for norm in each.norms]

@@ -1,6 +1,7 @@
 """A 2-bit cache of keys and values (batch, heads, tokens, D), and attention of one new token over it.
 
-A word of 32 bits holds 16 channels of a token: channel WORDS j + w is in bits 2j and 2j + 1 of word w.
+A word holds 16 channels of a token, code j in bits 2j and 2j + 1: of keys, channel j D / 16 + w is in word w,
+of values 16 w + j. A word of a grid holds scale (low half) and offset of a group.
 """
 
 import importlib
@@ -18,17 +19,15 @@ CODES = 16  # in a word
 
 @dataclass(frozen=True)
 class Cache2:
-    """Words (batch, heads, tokens, D / 16); scales of keys (.., groups, D), of values (.., tokens, D / 32).
+    """Words (batch, heads, tokens, D / 16); grids of keys (.., groups, D), of values (.., tokens, D / 32).
 
     The newest tokens are kept as they are, in `recent_*` (batch, heads, recent, D).
     """
 
     key_words: torch.Tensor
-    key_scale: torch.Tensor
-    key_offset: torch.Tensor
+    key_grid: torch.Tensor
     value_words: torch.Tensor
-    value_scale: torch.Tensor
-    value_offset: torch.Tensor
+    value_grid: torch.Tensor
     recent_keys: torch.Tensor
     recent_values: torch.Tensor
 
@@ -36,18 +35,8 @@ class Cache2:
     def of(cls, keys: torch.Tensor, values: torch.Tensor, recent: int) -> "Cache2":
         """Rounds all but the newest `recent` tokens; those before fill whole groups."""
         old = keys.shape[2] - recent
-        k_grid, k_codes = _fit(keys[:, :, :old].float().unflatten(2, (-1, GROUP)), 3)
-        v_grid, v_codes = _fit(values[:, :, :old].float().unflatten(3, (-1, GROUP)), 4)
-        scales = [part.flatten(3).half() for part in (v_grid.scale, v_grid.offset)]
-        return cls(
-            _words(k_codes.flatten(2, 3)),
-            k_grid.scale.squeeze(3).half(),
-            k_grid.offset.squeeze(3).half(),
-            _words(v_codes.flatten(3)),
-            *scales,
-            keys[:, :, old:].clone(),
-            values[:, :, old:].clone(),
-        )
+        packed = rounded(keys[:, :, :old], values[:, :, :old])
+        return cls(*packed, keys[:, :, old:].clone(), values[:, :, old:].clone())
 
     def repeated(self, batch: int) -> "Cache2":
         """The same sequences again and again until there are `batch`, each with memory of its own."""
@@ -57,10 +46,10 @@ class Cache2:
 
     def restored(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values in fp32, as the codes stand for them, the newest tokens last."""
-        by_group = _codes(self.key_words).unflatten(2, (-1, GROUP))
-        keys = by_group * self.key_scale.float()[:, :, :, None] + self.key_offset.float()[:, :, :, None]
-        by_group = _codes(self.value_words).unflatten(3, (-1, GROUP))
-        values = by_group * self.value_scale.float()[..., None] + self.value_offset.float()[..., None]
+        scale, offset = (part[:, :, :, None] for part in _halves(self.key_grid))
+        keys = _codes(self.key_words).transpose(-1, -2).flatten(-2).unflatten(2, (-1, GROUP)) * scale + offset
+        scale, offset = (part[..., None] for part in _halves(self.value_grid))
+        values = _codes(self.value_words).flatten(-2).unflatten(3, (-1, GROUP)) * scale + offset
         old = keys.flatten(2, 3), values.flatten(3)
         recent = self.recent_keys, self.recent_values
         return tuple(torch.cat((a, b.float()), 2) for a, b in zip(old, recent, strict=True))
@@ -86,22 +75,39 @@ def attention(query: torch.Tensor, cache: Cache2) -> torch.Tensor:
     return (weights.transpose(2, 3) @ values).squeeze(2).to(query.dtype)
 
 
-def _fit(parts: torch.Tensor, along: int) -> tuple[Grid, torch.Tensor]:
-    """A grid of four values for each group, its numbers as they are stored, and the codes (int32)."""
+def rounded(keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Words and grid of keys, words and grid of values (int32), for tokens that fill whole groups."""
+    if keys.is_cuda:
+        return importlib.import_module(f"{__package__}.rounding_kernel").launch(keys, values)
+    key_codes, key_grid = _fit(keys.float().unflatten(2, (-1, GROUP)), 3)
+    value_codes, value_grid = _fit(values.float().unflatten(3, (-1, GROUP)), 4)
+    by_place = key_codes.flatten(2, 3).unflatten(-1, (CODES, -1)).transpose(-1, -2)
+    in_order = value_codes.flatten(3).unflatten(-1, (-1, CODES))
+    return _words(by_place), key_grid.squeeze(3), _words(in_order), value_grid.squeeze(4)
+
+
+def _fit(parts: torch.Tensor, along: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes (int32) of groups, and the words that hold scale and offset of each as they are stored."""
     fitted = asymmetric(parts, 2, (along,))
     grid = Grid(fitted.scale.half().float().clamp_min(2.0**-14), fitted.offset.half().float(), 0, 3)
-    return grid, grid.codes(parts).int()
+    low, high = (part.half().view(torch.int16).int() for part in (grid.scale, grid.offset))
+    return grid.codes(parts).int(), (high << 16) | (low & 0xFFFF)
+
+
+def _halves(grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and offset in fp32 that such words hold."""
+    low, high = (part.to(torch.int16).view(torch.float16).float() for part in (grid << 16 >> 16, grid >> 16))
+    return low, high
 
 
 def _words(codes: torch.Tensor) -> torch.Tensor:
-    """(..., D) codes -> (..., D / 16) words."""
-    parts = codes.unflatten(-1, (CODES, -1))
-    words = torch.zeros_like(parts[..., 0, :])
+    """(..., words, 16) codes -> (..., words)."""
+    words = torch.zeros_like(codes[..., 0])
     for place in range(CODES):
-        words |= parts[..., place, :] << (2 * place)
+        words |= codes[..., place] << (2 * place)
     return words
 
 
 def _codes(words: torch.Tensor) -> torch.Tensor:
     """What `_words` packed, as floats."""
-    return torch.stack([(words >> (2 * place)) & 3 for place in range(CODES)], -2).flatten(-2).float()
+    return torch.stack([(words >> (2 * place)) & 3 for place in range(CODES)], -1).float()

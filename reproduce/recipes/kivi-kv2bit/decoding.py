@@ -104,7 +104,9 @@ def _compared(
     works = {
         "16-bit": replayed(lambda: layer(x16, attend16), context.device),
         "2-bit": replayed(lambda: layer(x2, attend2), context.device),
-        "rounding the recent tokens": lambda call: Cache2.of(kept.recent_keys, kept.recent_values, 0),
+        "rounding the recent tokens": replayed(
+            lambda: two_bit.rounded(kept.recent_keys, kept.recent_values), context.device
+        ),
     }
     main = plain[0].shape[2] == context["length"]
     limits: dict[str, Any] = {"max_s": 3.0} if main else {"max_s": 0.8, "min_rounds": 10}

@@ -1,8 +1,9 @@
 """A stack of Mamba blocks with random weights that generates token by token, its state in static buffers."""
 
+import importlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -11,6 +12,11 @@ from reproduce.recipes.blocks.decodestack import normed
 
 from . import scan
 from .mamba import EXPAND, STATES, TAPS
+
+try:
+    kernels: Any = importlib.import_module(f"{__package__}.step_kernels")
+except ImportError:  # no Triton: operations of PyTorch
+    kernels = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Sizes:
 
 def convolve(past: torch.Tensor, value: torch.Tensor, taps: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """(taps - 1, batch, inner) past values, oldest first, and the new one; moves the past on."""
+    if _fused(value):
+        return kernels.convolve(past, value, taps, bias)
     window = torch.cat((past, value[None]))
     past.copy_(window[1:])
     return functional.silu((window * taps[:, None]).sum(0) + bias)
@@ -60,46 +68,56 @@ def advance(
     gate: torch.Tensor,
 ) -> torch.Tensor:
     """One token: the (batch, inner, states) state moves on; what is read from it, gated, (batch, inner)."""
+    if _fused(value):
+        return kernels.advance(state, value, step, bias, rate, enter, read, skip, gate)
     dt, wide = functional.softplus((step + bias).float())[..., None], value.float()
-    moved = torch.exp(dt * rate) * state + dt * wide[..., None] * enter.float()[:, None]
-    state.copy_(moved)
-    left = (moved * read.float()[:, None]).sum(-1) + skip * wide
+    state.copy_(torch.exp(dt * rate) * state + dt * wide[..., None] * enter.float()[:, None])
+    left = (state * read.float()[:, None]).sum(-1) + skip * wide
     return (left * functional.silu(gate.float())).to(value.dtype)
 
 
 def short(value: torch.Tensor, taps: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """The short convolution of a prompt, (batch, n, inner)."""
+    if _fused(value):
+        return kernels.short(value, taps, bias)
     length = value.shape[1]
     past = functional.pad(value, (0, 0, TAPS - 1, 0))
     sums = sum(past[:, tap : tap + length] * taps[tap] for tap in range(TAPS))
     return functional.silu(sums + bias)
 
 
-def turn(step: torch.Tensor, bias: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Steps and values of a prompt as the scan wants them, (batch, inner, n)."""
-    return functional.softplus(step + bias).mT.contiguous(), value.mT.contiguous()
-
-
-def leave(mixed: torch.Tensor, value: torch.Tensor, skip: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
-    """What the scan gave, (batch, inner, n), with skip and gate; back to (batch, n, inner)."""
+def read_through(
+    value: torch.Tensor,
+    step: torch.Tensor,
+    bias: torch.Tensor,
+    rate: torch.Tensor,
+    enter: torch.Tensor,
+    read: torch.Tensor,
+    skip: torch.Tensor,
+    gate: torch.Tensor,
+) -> torch.Tensor:
+    """The scan of a prompt, (batch, n, inner), with skip and gate, as `advance` does a token."""
+    enter, read = enter.contiguous(), read.contiguous()
+    if _fused(value):
+        return scan.kernels.gated(value, step, bias, rate[None], enter, read, skip, gate)
+    mixed = scan.selective_scan(value.mT, functional.softplus(step + bias).mT, rate[None], enter, read)
     left = mixed.mT.float() + value.float() * skip
-    return (left * functional.silu(gate.float())).to(value.dtype).contiguous()
+    return (left * functional.silu(gate.float())).to(value.dtype)
+
+
+def _fused(value: torch.Tensor) -> bool:
+    return kernels is not None and value.is_cuda
 
 
 @dataclass
 class Generator:
-    """Weights and state; what lies between products is compiled."""
+    """Weights and state."""
 
     sizes: Sizes
     layers: list[dict[str, torch.Tensor]]
     head: torch.Tensor
     states: torch.Tensor  # (layers, batch, inner, states)
     past: torch.Tensor  # (layers, taps - 1, batch, inner)
-    convolve: Callable[..., torch.Tensor]
-    advance: Callable[..., torch.Tensor]
-    short: Callable[..., torch.Tensor]
-    turn: Callable[..., tuple[torch.Tensor, torch.Tensor]]
-    leave: Callable[..., torch.Tensor]
 
     @classmethod
     def random(cls, sizes: Sizes, batch: int, dtype: torch.dtype, device: torch.device) -> "Generator":
@@ -123,17 +141,12 @@ class Generator:
             }
             for _ in range(sizes.layers)
         ]
-        backend = "inductor" if device.type == "cuda" else "eager"
         return cls(
             sizes,
             layers,
             normal(width, sizes.vocabulary, scale=width**-0.5),
             torch.randn(sizes.layers, batch, inner, STATES, device=device),
             normal(sizes.layers, TAPS - 1, batch, inner),
-            *(
-                torch.compile(part, backend=backend, dynamic=True)
-                for part in (convolve, advance, short, turn, leave)
-            ),
         )
 
     def step(self, x: torch.Tensor, position: int = 0) -> torch.Tensor:
@@ -141,10 +154,10 @@ class Generator:
         x = x.clone()
         for layer, weights in enumerate(self.layers):
             value, gate = (normed(x) @ weights["project"]).chunk(2, dim=1)
-            value = self.convolve(self.past[layer], value, weights["taps"], weights["tap_bias"])
+            value = convolve(self.past[layer], value, weights["taps"], weights["tap_bias"])
             step, enter, read = self._select(value, weights)
             given = (value, step, weights["step_bias"], weights["rate"], enter, read, weights["skip"], gate)
-            x.addmm_(self.advance(self.states[layer], *given), weights["out"])
+            x.addmm_(advance(self.states[layer], *given), weights["out"])
         return normed(x) @ self.head
 
     def prompt(self, x: torch.Tensor) -> torch.Tensor:
@@ -152,13 +165,10 @@ class Generator:
         x = x.clone()
         for weights in self.layers:
             value, gate = (normed(x) @ weights["project"]).chunk(2, dim=2)
-            value = self.short(value, weights["taps"], weights["tap_bias"])
+            value = short(value, weights["taps"], weights["tap_bias"])
             step, enter, read = self._select(value, weights)
-            dt, wide = self.turn(step, weights["step_bias"], value)
-            mixed = scan.selective_scan(
-                wide, dt, weights["rate"][None], enter.contiguous(), read.contiguous()
-            )
-            x += self.leave(mixed, value, weights["skip"], gate) @ weights["out"]
+            given = (value, step, weights["step_bias"], weights["rate"], enter, read, weights["skip"], gate)
+            x += read_through(*given) @ weights["out"]
         return x
 
     def _select(self, value: torch.Tensor, weights: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:

@@ -1,4 +1,4 @@
-"""Two-layer models learn induction heads at one length and are asked at others; and selective copying."""
+"""Two-layer models learn induction heads, shorter ones first, and are asked longer ones; and copying."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,9 @@ from reproduce.recipes.toolbox import release
 from . import mamba
 
 VOCABULARY = 16
-RATES = (1e-2, 3e-3)  # each arm's better one is taken
+RATES = (5e-3, 2e-3)  # each arm takes the better one after the shorter lessons, the higher if both are equal
+SHORTEST = 16  # tokens: lessons double from here to the training length
+SHORTER = 16  # times fewer steps in each of the shorter lessons
 HEADS = 8  # of attention: the paper's
 PARTS = 8  # of a batch
 PASSES = 0.995  # RECIPES
@@ -39,6 +41,15 @@ class Arm:
     at_once: int = 2**20
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """A task to train on for so many steps of so many examples for each seed."""
+
+    task: Task
+    examples: int
+    steps: int
+
+
 ARMS = {
     "Mamba": Arm(mamba.Mamba, feed_forward=mamba.Absent, reach=4096, at_once=2**22),
     "H3": Arm(statespace.H3),
@@ -55,7 +66,7 @@ def extrapolate(context: Context) -> None:
     for number, (name, arm) in enumerate(ARMS.items()):
         context.progress(0.1 + 0.4 * number / len(ARMS), f"{name} learns induction heads")
         begun = time.perf_counter()
-        model, rate = _better(context, arm, InductionHeads(context["length"], VOCABULARY), context["steps"])
+        model, rate = _taught(context, arm, lambda length: InductionHeads(length, VOCABULARY))
         by_length = _by_length(context, arm, model)
         context.samples[f"induction, {name}"] = {str(at): seeds for at, seeds in by_length.items()}
         gains[name] = [_longest(context, by_length, seed) for seed in range(context["seeds"])]
@@ -93,12 +104,15 @@ def _measure(context: Context, gains: dict[str, list[float]], solved: dict[str, 
 
 def copy(context: Context) -> None:
     """Measures the accuracy of Mamba and of S4D, whose state does not select, on selective copying."""
-    task = SelectiveCopy(context["length"], min(16, context["length"] // 4), VOCABULARY)
+
+    def task_of(length: int) -> Task:
+        return SelectiveCopy(length, length // SHORTEST, VOCABULARY)
+
     for number, name in enumerate(("Mamba", "S4D")):
         context.progress(0.5 + 0.05 * number, f"{name} learns selective copying")
         begun = time.perf_counter()
-        model, rate = _better(context, ARMS[name], task, max(1, context["steps"] // 4))
-        found = _accuracies(context, ARMS[name], model, task)
+        model, rate = _taught(context, ARMS[name], task_of)
+        found = _accuracies(context, ARMS[name], model, task_of(context["length"]))
         context.log(f"{name}: best rate {rate:g}, {time.perf_counter() - begun:.0f} s")
         context.samples[f"copying, {name}"] = found
         context.measure(f"copying_{name.lower()}", mean_of(found), detail={"rate": rate})
@@ -130,21 +144,32 @@ def _longest(context: Context, by_length: dict[int, list[float]], seed: int) -> 
     return longest / context["length"]
 
 
-def _better(context: Context, arm: Arm, task: Task, steps: int) -> tuple[Seeds, float]:
-    """The model of the better learning rate, on examples that nothing is judged by."""
+def _lessons(context: Context, task_of: Callable[[int], Task]) -> list[Lesson]:
+    """The task at doubling lengths, as many tokens in each step; most steps are at the training length."""
+    full, steps = context["length"], context["steps"]
+    shorter = [SHORTEST * 2**power for power in range(full.bit_length()) if SHORTEST * 2**power < full]
+    lessons = [
+        Lesson(task_of(length), context["batch"] * full // length, max(1, steps // SHORTER))
+        for length in shorter
+    ]
+    return [*lessons, Lesson(task_of(full), context["batch"], steps)]
+
+
+def _taught(context: Context, arm: Arm, task_of: Callable[[int], Task]) -> tuple[Seeds, float]:
+    """A model at the rate that does better after the shorter lessons, on examples that judge nothing else."""
+    *shorter, last = _lessons(context, task_of)
     found = []
     for rate in RATES:
-        model = _train(context, arm, task, _plan(steps, rate))
-        found.append((sum(_accuracies(context, arm, model, task, CHOOSING)), rate, model))
+        model = _untrained(context, arm)
+        for number, lesson in enumerate(shorter):
+            _train(context, model, lesson, _plan(lesson.steps, rate, number))
+        found.append((sum(_accuracies(context, arm, model, last.task, CHOOSING)), rate, model))
     _, rate, model = max(found, key=lambda run: run[0])
+    _train(context, model, last, _plan(last.steps, rate, len(shorter)))
     return model, rate
 
 
-def _plan(steps: int, rate: float) -> Plan:
-    return Plan(steps, rate, seed=11, clip=0.0, weight_decay=0.0, half=False, evaluations=1)
-
-
-def _train(context: Context, arm: Arm, task: Task, plan: Plan) -> Seeds:
+def _untrained(context: Context, arm: Arm) -> Seeds:
     shape = Shape(
         *(2, context["width"], HEADS, 1),
         vocabulary=VOCABULARY,
@@ -152,20 +177,34 @@ def _train(context: Context, arm: Arm, task: Task, plan: Plan) -> Seeds:
         tied=False,
         positions=arm.positions,
     )
-    seeds, count = context["seeds"], context["batch"]
 
     def make(seed: int) -> nn.Module:
         return lively(TinyGPT(shape, arm.mixer, arm.feed_forward, seed), seed)
 
-    model = Seeds(make, range(seeds), PARTS).to(context.device)
-    draw = tasks.drawing(task, seeds * count, context.device)
+    return Seeds(make, range(context["seeds"]), PARTS).to(context.device)
+
+
+def _train(context: Context, model: Seeds, lesson: Lesson, plan: Plan) -> None:
+    seeds = context["seeds"]
+    draw = tasks.drawing(lesson.task, seeds * lesson.examples, context.device)
     train(
         model,
         lambda step, generator: draw(step, generator).unflatten(1, (seeds, -1)),
         plan,
         loss=tasks.loss,
     )
-    return model
+
+
+def _plan(steps: int, rate: float, seed: int) -> Plan:
+    """A constant rate after a warm-up, as in the paper."""
+    return Plan(
+        *(steps, rate, seed),
+        floor=1.0,
+        clip=0.0,
+        weight_decay=0.0,
+        half=False,
+        evaluations=1,
+    )
 
 
 def _accuracies(context: Context, arm: Arm, model: Seeds, task: Task, judge: int = JUDGING) -> list[float]:

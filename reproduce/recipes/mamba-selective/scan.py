@@ -29,14 +29,18 @@ def selective_scan(
 
 
 class Fused(torch.autograd.Function):
-    """One kernel forward, one backward; the states between chunks are kept, all others computed again."""
+    """The kernels; some states are kept for the way back, all others computed again there.
+
+    They want the channels of a token side by side: inputs that lie otherwise are copied first.
+    """
 
     @staticmethod
     def forward(
         x: torch.Tensor, dt: torch.Tensor, a: torch.Tensor, b: torch.Tensor, c: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        given = tuple(tensor.contiguous() for tensor in (x, dt, a, b, c))
-        return kernels.forward(*given, keep=any(tensor.requires_grad for tensor in (x, dt, a, b, c)))
+        keep = any(tensor.requires_grad for tensor in (x, dt, a, b, c))
+        y, states = kernels.forward(*_by_token(x, dt), *_packed(a, b, c), keep=keep)
+        return y.mT, states
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Given, output: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -46,8 +50,10 @@ class Fused(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, arriving: torch.Tensor, _: torch.Tensor) -> Given:
-        *given, states = ctx.saved_tensors
-        return kernels.backward(*(tensor.contiguous() for tensor in (*given, arriving)), states)
+        x, dt, a, b, c, states = ctx.saved_tensors
+        x, dt, arriving = _by_token(x, dt, arriving)
+        of_x, of_dt, *others = kernels.backward(x, dt, *_packed(a, b, c), arriving, states)
+        return of_x.mT, of_dt.mT, *others
 
     @staticmethod
     def vmap(
@@ -64,6 +70,15 @@ class Fused(torch.autograd.Function):
         )
         found = Fused.apply(*(tensor.flatten(0, 1) for tensor in folded))
         return tuple(tensor.unflatten(0, (info.batch_size, -1)) for tensor in found), (0, 0)
+
+
+def _by_token(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """(rows, channels, length) each, to (rows, length, channels) in that order in memory."""
+    return tuple(tensor.mT.contiguous() for tensor in tensors)
+
+
+def _packed(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return tuple(tensor.contiguous() for tensor in tensors)
 
 
 def sequential(

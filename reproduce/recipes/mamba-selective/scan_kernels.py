@@ -1,130 +1,123 @@
-"""The selective scan as two Triton kernels: a program walks one channel of one row in chunks of time.
+"""The selective scan and its derivative on a GPU; x, dt, y are (rows, length, channels) here.
 
-Within a chunk all states are found by an associative scan and never leave the chip. Shapes as in scan.py.
+If rows and channels are too few to fill it, chunks of time run side by side: once for the state each adds,
+then from the states that enter them.
 """
+
+from dataclasses import dataclass
 
 import torch
 import triton
-import triton.language as tl
 
-CHUNK = 64
-WARPS = {"forward": 4, "backward": 4}
+from . import scan_programs as programs
+
+UNROLL = 4  # steps whose inputs are read together; states are kept after as many
+WIDE, NARROW = 32, 16  # channels of a warp, forward and backward
+PLENTY = {WIDE: 2048, NARROW: 1152}  # warps that fill a GPU, given the registers that each needs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How rows, channels and time are cut."""
+
+    rows: int
+    length: int
+    channels: int
+    states: int
+    per_group: int
+    block: int
+    chunk: int
+    chunks: int
+
+    @classmethod
+    def of(cls, x: torch.Tensor, a: torch.Tensor, block: int) -> "Plan":
+        """Time in one piece if that leaves no more than half of the GPU idle."""
+        rows, length, channels = x.shape
+        warps = rows * triton.cdiv(channels, block)
+        pieces = 1 if 2 * warps >= PLENTY[block] else triton.cdiv(PLENTY[block], warps)
+        chunk = max(16, triton.cdiv(triton.cdiv(length, pieces), UNROLL) * UNROLL)
+        return cls(
+            rows, length, channels, a.shape[-1], rows // a.shape[0], block, chunk, triton.cdiv(length, chunk)
+        )
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """One program for each block of channels, chunk and row."""
+        return triton.cdiv(self.channels, self.block), self.chunks, self.rows
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """What kernels are told."""
+        return self.length, self.channels, self.chunk, self.per_group
+
+    def carried(
+        self, dt: torch.Tensor, value: torch.Tensor, mixing: torch.Tensor, a: torch.Tensor, backward: bool,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        """What enters each chunk, (rows, chunks, channels, states): states, or gradients from later on."""
+        found = torch.empty(self.rows, self.chunks, self.channels, self.states, device=dt.device)
+        if self.chunks == 1:
+            return found.zero_()
+        sums = found.new_empty(self.rows, self.chunks, self.channels)
+        programs.ends[self.grid](
+            dt, value, mixing, a, dt if bias is None else bias, found, sums, *self.sizes,
+            N=self.states, BLOCK=self.block, UNROLL=UNROLL, BACKWARD=backward, RAW=bias is not None,
+            num_warps=1,
+        )  # fmt: skip
+        programs.join[(triton.cdiv(self.channels, 8), self.rows)](
+            a, found, sums, self.chunks, self.channels, self.per_group,
+            N=self.states, BLOCK=8, UNROLL=8, BACKWARD=backward, num_warps=1,
+        )  # fmt: skip
+        return found
 
 
 def forward(
     x: torch.Tensor, dt: torch.Tensor, a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, keep: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """y, and the states at the chunks' starts (batch, channels, chunks, states) if they are to be kept."""
-    rows, channels, length = x.shape
-    chunks, size = triton.cdiv(length, CHUNK), a.shape[-1]
+    """y, and the states before every UNROLL-th step (rows, steps, channels, states) if to be kept."""
+    plan = Plan.of(x, a, WIDE)
     y = torch.empty_like(x)
-    states = torch.empty(rows, channels, chunks if keep else 0, size, device=x.device)
-    _forward[(channels, rows)](
-        *(x, dt, a, b, c, y, states, length, chunks, rows // a.shape[0]),
-        **{"N": size, "T": CHUNK, "KEEP": keep, "num_warps": WARPS["forward"]},
-    )
-    return y, states
+    kept = x.new_empty(
+        plan.rows, triton.cdiv(plan.length, UNROLL) if keep else 0, plan.channels, plan.states,
+        dtype=torch.float32,
+    )  # fmt: skip
+    starts = plan.carried(dt, x, b, a, backward=False)
+    programs.forward[plan.grid](
+        dt, x, b, c, a, x, x, x, 0, starts, kept, y, *plan.sizes,
+        N=plan.states, BLOCK=plan.block, UNROLL=UNROLL, KEEP=keep, RAW=False, num_warps=1,
+    )  # fmt: skip
+    return y, kept
+
+
+def gated(
+    x: torch.Tensor, step: torch.Tensor, bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor,
+    c: torch.Tensor, skip: torch.Tensor, gate: torch.Tensor,
+) -> torch.Tensor:  # fmt: skip
+    """(y + skip x) silu(gate) with dt = softplus(step + bias); the gate may be a slice of wider rows."""
+    plan = Plan.of(x, a, WIDE)
+    y = torch.empty_like(x)
+    starts = plan.carried(step, x, b, a, backward=False, bias=bias)
+    programs.forward[plan.grid](
+        step, x, b, c, a, bias, skip, gate, gate.stride(1), starts, starts, y, *plan.sizes,
+        N=plan.states, BLOCK=plan.block, UNROLL=UNROLL, KEEP=False, RAW=True, num_warps=1,
+    )  # fmt: skip
+    return y
 
 
 def backward(
-    x: torch.Tensor,
-    dt: torch.Tensor,
-    a: torch.Tensor,
-    b: torch.Tensor,
-    c: torch.Tensor,
-    arriving: torch.Tensor,
-    states: torch.Tensor,
-) -> tuple[torch.Tensor, ...]:
-    """Gradients of x, dt, A, B and C; those of A, B and C are sums over rows or channels, by atomic adds."""
-    rows, channels, length = x.shape
+    x: torch.Tensor, dt: torch.Tensor, a: torch.Tensor, b: torch.Tensor, c: torch.Tensor,
+    arriving: torch.Tensor, kept: torch.Tensor,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """Gradients of x, dt, A, B and C; those of A, B and C are summed over chunks and blocks afterwards."""
+    plan = Plan.of(x, a, NARROW)
+    blocks = plan.grid[0]
     of_x, of_dt = torch.empty_like(x), torch.empty_like(dt)
-    of_a, of_b, of_c = (torch.zeros_like(given, dtype=torch.float32) for given in (a, b, c))
-    _backward[(channels, rows)](
-        *(x, dt, a, b, c, arriving, states, of_x, of_dt, of_a, of_b, of_c),
-        *(length, states.shape[2], rows // a.shape[0]),
-        **{"N": a.shape[-1], "T": CHUNK, "num_warps": WARPS["backward"]},
-    )
-    return of_x, of_dt, of_a.to(a.dtype), of_b.to(b.dtype), of_c.to(c.dtype)
-
-
-@triton.jit
-def _compose(decay, added, later_decay, later_added):  # noqa: ANN001, ANN202 - Triton reads annotations
-    return decay * later_decay, later_decay * added + later_added
-
-
-@triton.jit(do_not_specialize=["length", "chunks", "per_group"])
-def _forward(  # noqa: ANN202
-    x, dt, a, b, c, y, states, length, chunks, per_group,  # noqa: ANN001
-    N: tl.constexpr, T: tl.constexpr, KEEP: tl.constexpr,
-):  # fmt: skip
-    channel, row = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    channels = tl.num_programs(0)
-    n, t = tl.arange(0, N), tl.arange(0, T)
-    rate = tl.load(a + ((row // per_group) * channels + channel) * N + n).to(tl.float32)
-    line = (row * channels + channel) * length
-    kept = states + (row * channels + channel) * chunks * N + n
-    state = tl.zeros([N], tl.float32)
-    for chunk in range(0, chunks):
-        time = chunk * T + t
-        there = time < length
-        step = tl.load(dt + line + time, mask=there, other=0.0).to(tl.float32)
-        value = tl.load(x + line + time, mask=there, other=0.0).to(tl.float32)
-        where = (row * length + time)[:, None] * N + n[None, :]
-        enter = tl.load(b + where, mask=there[:, None], other=0.0).to(tl.float32)
-        read = tl.load(c + where, mask=there[:, None], other=0.0).to(tl.float32)
-        if KEEP:
-            tl.store(kept + chunk * N, state)
-        decay = tl.exp(step[:, None] * rate[None, :])
-        added = (step * value)[:, None] * enter
-        through, inside = tl.associative_scan((decay, added), 0, _compose)
-        h = through * state[None, :] + inside
-        tl.store(y + line + time, tl.sum(h * read, 1).to(y.dtype.element_ty), mask=there)
-        state = tl.sum(tl.where(t[:, None] == T - 1, h, 0.0), 0)
-
-
-@triton.jit(do_not_specialize=["length", "chunks", "per_group"])
-def _backward(  # noqa: ANN202
-    x, dt, a, b, c, arriving, states, of_x, of_dt, of_a, of_b, of_c,  # noqa: ANN001
-    length, chunks, per_group,  # noqa: ANN001
-    N: tl.constexpr, T: tl.constexpr,
-):  # fmt: skip
-    """g[t] = C[t] arriving[t] + decay[t + 1] g[t + 1], the gradient of h[t], from the end to the start."""
-    channel, row = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    channels = tl.num_programs(0)
-    n, t = tl.arange(0, N), tl.arange(0, T)
-    rates = ((row // per_group) * channels + channel) * N + n
-    rate = tl.load(a + rates).to(tl.float32)
-    line = (row * channels + channel) * length
-    kept = states + (row * channels + channel) * chunks * N + n
-    beyond = tl.zeros([N], tl.float32)
-    of_rate = tl.zeros([N], tl.float32)
-    for back in range(0, chunks):
-        chunk = chunks - 1 - back
-        time = chunk * T + t
-        there = time < length
-        step = tl.load(dt + line + time, mask=there, other=0.0).to(tl.float32)
-        next_step = tl.load(dt + line + time + 1, mask=time + 1 < length, other=0.0).to(tl.float32)
-        value = tl.load(x + line + time, mask=there, other=0.0).to(tl.float32)
-        pull = tl.load(arriving + line + time, mask=there, other=0.0).to(tl.float32)
-        where = (row * length + time)[:, None] * N + n[None, :]
-        enter = tl.load(b + where, mask=there[:, None], other=0.0).to(tl.float32)
-        read = tl.load(c + where, mask=there[:, None], other=0.0).to(tl.float32)
-        start = tl.load(kept + chunk * N)
-        added = (step * value)[:, None] * enter
-        decay = tl.exp(step[:, None] * rate[None, :])
-        through, inside = tl.associative_scan((decay, added), 0, _compose)
-        h = through * start[None, :] + inside
-        left = h - added  # decay[t] h[t - 1]
-        next_decay = tl.exp(next_step[:, None] * rate[None, :])
-        pulled = pull[:, None] * read
-        through, inside = tl.associative_scan((next_decay, pulled), 0, _compose, reverse=True)
-        g = through * beyond[None, :] + inside
-        spread = tl.sum(g * enter, 1)
-        tl.store(of_x + line + time, (spread * step).to(of_x.dtype.element_ty), mask=there)
-        of_step = spread * value + tl.sum(g * left * rate[None, :], 1)
-        tl.store(of_dt + line + time, of_step.to(of_dt.dtype.element_ty), mask=there)
-        of_rate += tl.sum(g * left * step[:, None], 0)
-        tl.atomic_add(of_b + where, g * (step * value)[:, None], mask=there[:, None])
-        tl.atomic_add(of_c + where, h * pull[:, None], mask=there[:, None])
-        beyond = tl.sum(tl.where(t[:, None] == 0, g, 0.0), 0)
-    tl.atomic_add(of_a + rates, of_rate)
+    of_a = kept.new_empty(a.shape[0], plan.per_group * plan.chunks, *a.shape[1:])
+    of_b, of_c = (kept.new_empty(blocks, *b.shape) for _ in range(2))
+    beyond = plan.carried(dt, arriving, c, a, backward=True)
+    programs.backward[plan.grid](
+        dt, x, b, c, a, arriving, kept, beyond, of_x, of_dt, of_a, of_b, of_c, *plan.sizes,
+        N=plan.states, BLOCK=plan.block, UNROLL=UNROLL, num_warps=1,
+    )  # fmt: skip
+    sums = of_a.sum(1), of_b.sum(0), of_c.sum(0)
+    return of_x, of_dt, *(found.to(given.dtype) for found, given in zip(sums, (a, b, c), strict=True))

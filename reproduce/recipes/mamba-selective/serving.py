@@ -22,6 +22,7 @@ SHAPES = {
     "1.4B": (Shape(24, 2048, 16, 16, 128, 8192, vocabulary=50_280), generator.Sizes(48, 2048, 50_280)),
 }
 TOGETHER = 8  # prompts read at once: enough to fill the GPU
+SAME = 1e-4
 MEMORY = 60e9  # bytes of the largest caches or states; the rest is for weights and activations
 
 
@@ -65,6 +66,7 @@ class Rates:
 
 def measure(context: Context, ceilings: Probe) -> None:
     """Measures throughput, prompt included, and throughput_answer, without it; charts it over batches."""
+    guard(context)
     shape, sizes = SHAPES[context["shape"]]
     dtype = torch.bfloat16 if context.device.type == "cuda" else torch.float32
     room = context["prompt"] + context["answer"]
@@ -98,6 +100,26 @@ def measure(context: Context, ceilings: Probe) -> None:
             for name, rates in found.items()
         ],
     )
+
+
+@torch.no_grad()
+def guard(context: Context) -> None:
+    """Guards generation: a prompt, and the same token by token, against the prompt in 64 bits on the CPU."""
+    model = generator.Generator.random(generator.Sizes(2, 64, 32), 2, torch.float32, context.device)
+    model.states.zero_()
+    model.past.zero_()
+    x = torch.randn(2, 41, 64, device=context.device)
+    exact = normed(_exactly(model).prompt(x.double().cpu())) @ model.head.double().cpu()
+    found = normed(model.prompt(x)) @ model.head, torch.stack([model.step(token) for token in x.unbind(1)], 1)
+    errors = [((logits.double().cpu() - exact).abs().max() / exact.abs().max()).item() for logits in found]
+    context.guard("generation", max(errors), SAME, "Mamba's prompt, and its steps, against 64 bits.")
+
+
+def _exactly(model: generator.Generator) -> generator.Generator:
+    """The same model on the CPU in 64 bits."""
+    layers = [{name: part.double().cpu() for name, part in layer.items()} for layer in model.layers]
+    parts = (part.double().cpu() for part in (model.head, model.states, model.past))
+    return generator.Generator(model.sizes, layers, *parts)
 
 
 def _rates(

@@ -51,7 +51,7 @@ def over_lengths(context: Context, ceilings: Probe) -> None:
 def _cell(context: Context, ceilings: Probe, length: int, main: bool) -> Cell:
     """Forward of one sequence: the scan, the parallel scan where it fits, causal attention of that width."""
     dtype, channels = _dtype(context), context["channels"]
-    given = numerics.inputs((1, 1, channels, length, STATES), context.device, dtype)
+    given = _inputs(context, length)
     size = (1, channels // HEAD, length, HEAD)
     qkv = [torch.randn(size, device=context.device, dtype=dtype) for _ in range(3)]
     arms: dict[str, Work] = {
@@ -73,8 +73,7 @@ def _cell(context: Context, ceilings: Probe, length: int, main: bool) -> Cell:
 def _training(context: Context, ceilings: Probe) -> Cell:
     """Forward and backward at an eighth of the length, so that autograd's states fit."""
     length = max(16, context["scan_length"] // 8)
-    given = numerics.inputs((1, 1, context["channels"], length, STATES), context.device, _dtype(context))
-    given = [tensor.requires_grad_() for tensor in given]
+    given = [tensor.requires_grad_() for tensor in _inputs(context, length)]
     gradient = torch.randn_like(given[0])
     arms = {
         name: partial(_both, work, given, gradient)
@@ -85,6 +84,13 @@ def _training(context: Context, ceilings: Probe) -> Cell:
     context.keep("scan_training", found)
     least = {name: 3 * time for name, time in _least(context, ceilings, length).items()}
     return Cell(length, found, least)
+
+
+def _inputs(context: Context, length: int) -> list[torch.Tensor]:
+    """Of one sequence; in memory the channels of a token lie side by side, as products give them."""
+    sizes = (1, 1, context["channels"], length, STATES)
+    x, dt, *others = numerics.inputs(sizes, context.device, _dtype(context))
+    return [*(tensor.mT.contiguous().mT for tensor in (x, dt)), *others]
 
 
 def _dtype(context: Context) -> torch.dtype:

@@ -78,18 +78,31 @@ def narrow(model: nn.Module, way: Way, factor: float) -> dict[str, torch.Tensor]
     return {name: Narrow.apply(weight, way.dtype, factor) for name, weight in model.named_parameters()}
 
 
-def optimizer_of(way: Way, plan: learning.Plan) -> learning.Make:
-    """AdamW with fp32 moments; without master weights each update is rounded to the way's format."""
+def optimizer_of(way: Way, plan: learning.Plan, lost: list[torch.Tensor]) -> learning.Make:
+    """AdamW with fp32 moments; without master weights each update is rounded to the way's format.
+
+    `lost` then gets a tensor (2,): how many weights were updated so far, and how many of them rounded back.
+    """
     make = learning.adamw(plan)
     if way.master:
         return make
 
     def rounding(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        def rounded(*_: object) -> None:
-            for parameter in parameters:
-                parameter.data.copy_(parameter.data.to(way.dtype))
+        optimizer, before = make(parameters), [parameter.detach().clone() for parameter in parameters]
+        counts = torch.zeros(2, dtype=torch.float64, device=before[0].device)
+        lost.append(counts)
 
-        optimizer = make(parameters)
+        def remember(*_: object) -> None:
+            for old, parameter in zip(before, parameters, strict=True):
+                old.copy_(parameter.data)
+
+        def rounded(*_: object) -> None:
+            for old, parameter in zip(before, parameters, strict=True):
+                moved = parameter.data != old
+                parameter.data.copy_(parameter.data.to(way.dtype))
+                counts.add_(torch.stack((moved.sum(), (moved & (parameter.data == old)).sum())))
+
+        optimizer.register_step_pre_hook(remember)
         optimizer.register_step_post_hook(rounded)
         return optimizer
 

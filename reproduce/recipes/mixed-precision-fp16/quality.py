@@ -17,14 +17,17 @@ from . import formats
 
 SAME_START = 0.02  # nats; formats round the first loss differently
 MOST_BROKEN = 0.01  # share of steps
+JUDGED = {"smoke": 4, "full": 16}  # batches of held-out text
+PARTS = 4
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """One training run, and the share of held-out bytes that the model predicts, in percent."""
+    """One training run, the share of held-out bytes that the model predicts, in percent, and lost updates."""
 
     curve: learning.Curve
     accuracy: float
+    lost: float  # share of updates that rounding undid; zero with master weights
 
 
 def measure(context: Context) -> None:
@@ -48,7 +51,8 @@ def measure(context: Context) -> None:
         Pair("master weights", finals["fp16"], finals["fp16 without master weights"]),
         Pair("loss scaling", finals["fp16"], finals["fp16 without loss scaling"]),
     )
-    context.measure("order", held, n=context["seeds"], detail=detail)
+    lost = [run.lost for run in found["fp16 without master weights"]]
+    context.measure("order", held, n=context["seeds"], detail={**detail, "updates_lost": lost})
     _chart(context, found)
 
 
@@ -58,26 +62,25 @@ def _learn(context: Context, text: Text, name: str, seed: int) -> Learnt:
     shape = Shape(context["lm_layers"], width, max(1, width // 64), length)
     model = TinyGPT(shape, seed=seed).to(context.device)
     plan = learning.Plan(context["steps"], context["rate"], seed=seed, half=False)
-    loss, held_out = (
-        formats.loss_of(way, context["loss_scale"]),
-        text.held_out(context["lm_batch"] * 4, length),
-    )
+    loss, lost = formats.loss_of(way, context["loss_scale"]), []
+    held_out = text.held_out(context["lm_batch"] * JUDGED[context.preset], length)
     found = learning.train(
         model,
         lambda _, generator: text.draw(context["lm_batch"], length, generator),
         plan,
-        partial(learning.validation_loss, batch=held_out, parts=4, loss=loss, half=False),
-        optimizer=formats.optimizer_of(way, plan),
+        partial(learning.validation_loss, batch=held_out, parts=PARTS, loss=loss, half=False),
+        optimizer=formats.optimizer_of(way, plan, lost),
         loss=loss,
         graphed=context.device.type == "cuda",
     )
-    return Learnt(found, _accuracy(model, way, held_out))
+    updates, undone = lost[0].tolist() if lost else (1.0, 0.0)
+    return Learnt(found, _accuracy(model, way, held_out), undone / updates)
 
 
 def _accuracy(model: TinyGPT, way: formats.Way, tokens: torch.Tensor) -> float:
     with torch.no_grad():
         copies, right = formats.narrow(model, way, 1.0), 0.0
-        for part in tokens.chunk(4):
+        for part in tokens.chunk(PARTS):
             logits = torch.func.functional_call(model, copies, (part[:, :-1],))
             right += (logits.argmax(dim=-1) == part[:, 1:]).sum().item()
     return 100 * right / tokens[:, 1:].numel()

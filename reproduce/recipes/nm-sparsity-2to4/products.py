@@ -48,7 +48,7 @@ def over_shapes(context: Context, ceilings: Probe, dtype: torch.dtype) -> None:
     found: dict[tuple[int, int], Interval] = {}
     cells = [(rows, size) for rows in context["tokens"] for size in context["sizes"]]
     for rows, size in cells:
-        timed = _time(context, ceilings, dtype, [(size, size)], rows, 0.3, search=False)
+        timed = _time(context, ceilings, dtype, [(size, size)], rows, 0.3)
         context.samples[f"size_{size}_rows_{rows}"] = {
             arm: list(values) for arm, values in timed.times.samples.items()
         }
@@ -107,7 +107,6 @@ def _time(
     shapes: Sequence[Shape],
     rows: int,
     seconds: float,
-    search: bool = True,
 ) -> Timed:
     """Times the products of all shapes after one another, in copies enough to leave no weight in a cache."""
     size = sum(outputs * inputs for outputs, inputs in shapes) * dtype.itemsize
@@ -121,7 +120,7 @@ def _time(
     arms = {"dense": _all(given, dense, [sparse.BY_ROWS] * len(given))}
     for name, by_rows in LAYOUTS.items():
         arms[name] = _all(given, packed, [sparse.Way(by_rows)] * len(given))
-        if search and sparse.by_cusparselt(packed[0]):
+        if sparse.by_cusparselt(packed[0]):
             ways = [sparse.searched(context, packed[n], given[n], by_rows) for n in range(len(shapes))]
             arms[f"{name}, searched"] = _all(given, packed, ways * copies)
     works = launched_at_once(context, arms)

@@ -46,7 +46,7 @@ def gain(slow: Curve, fast: Curve, multiple: float = 1.0) -> tuple[float, float]
 
 
 def stability(context: Context, baseline: Arm, candidate: Arm) -> None:
-    """Measures lr_ratio and both shares of unstable runs; guards that the smallest rate is stable."""
+    """Measures lr_ratio and both shares of unstable runs; guards that the grid holds the answers."""
     largest = [largest_stable(context["rates"], arm.unstable()) for arm in (baseline, candidate)]
     stable = [each or context["rates"][0] for each in largest]
     context.measure(
@@ -60,6 +60,8 @@ def stability(context: Context, baseline: Arm, candidate: Arm) -> None:
     if context.full:  # a dozen steps of the small preset may look like anything
         none = sum(each is None for each in largest)
         context.guard("smallest_rate_stable", none, 0, "Arms that diverge at the smallest rate already.")
+        never = sum(each == context["rates"][-1] for each in largest)
+        context.guard("largest_rate_unstable", never, 0, "Arms that diverge at no rate: theirs is not known.")
 
 
 def largest_stable(rates: list[int], unstable: np.ndarray) -> int | None:

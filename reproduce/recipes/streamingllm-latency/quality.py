@@ -1,9 +1,11 @@
 """Small byte models far beyond their cache: perplexity with a plain window, with sinks, and recomputed.
 
-One kind learns on text alone; the other always sees a 0 first, a sink as large models make by themselves.
+One kind learns on text alone. The other always sees a 0 first, for which each head's scores are raised by a
+constant: a sink, as large models make by themselves.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -24,6 +26,23 @@ CORPUS_BYTES = {"smoke": 200_000, "full": 4_700_000}
 SINKS = 4
 LIMIT = 0.02  # RECIPES
 WORTH = 0.3  # share of attention on the first token from which on a model has a sink (RECIPES)
+LIFTS = {"text": 0.0, "planted": 8.0}  # added to the first token's scores
+
+
+@dataclass
+class Lifted:
+    """Causal attention whose scores of the first token are raised, as a model with a sink learns it."""
+
+    lift: float
+
+    def __call__(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """All are (batch, heads, n, d)."""
+        places = torch.arange(q.shape[2], device=q.device)
+        raised = (places == 0) * self.lift
+        mask = torch.where(places[:, None] >= places, raised, -torch.inf)
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype))
 
 
 @dataclass
@@ -32,6 +51,7 @@ class Streamed:
 
     window: int
     sinks: int
+    lift: float = 0.0
     masses: list[float] = field(default_factory=list)  # attention on the first token, layer by layer
 
     def __call__(
@@ -46,7 +66,9 @@ class Streamed:
             nearer = place.clamp(max=self.window - 1) - place
             moved = streaming.rotate(q, streaming.turns(nearer, q.shape[-1]))
             scores[..., : self.sinks] = moved @ k[:, :, : self.sinks].transpose(-2, -1)
-        weights = torch.softmax((scores * q.shape[-1] ** -0.5).masked_fill(~seen, -torch.inf), dim=-1)
+        scores = scores * q.shape[-1] ** -0.5
+        scores[..., 0] += self.lift
+        weights = torch.softmax(scores.masked_fill(~seen, -torch.inf), dim=-1)
         self.masses.append(weights[:, :, self.window // 2 :, 0].mean().item())
         return weights @ v
 
@@ -56,9 +78,9 @@ def measure(context: Context) -> None:
     corpus = corpora.code(CORPUS_BYTES[context.preset])
     context.data["text"] = corpus.record()
     text = Text.of(corpus, context.device)
-    for number, kind in enumerate(("text", "planted")):
+    for number, kind in enumerate(LIFTS):
         context.progress(0.6 + 0.2 * number, f"small models with {kind} first tokens")
-        found = [_judge(context, text, kind == "planted", seed) for seed in range(context["seeds"])]
+        found = [_judge(context, text, kind, seed) for seed in range(context["seeds"])]
         context.samples[f"losses, {kind}"] = found
         mass = mean_of([run["mass"] for run in found])
         for arm in ("window", "sinks"):
@@ -70,33 +92,45 @@ def measure(context: Context) -> None:
             }
             context.measure(f"{kind}_{arm}", ratio, detail=detail)
             if kind == "planted" and arm == "sinks":
-                guard(context, ratio.value)
+                guard(context, ratio.value, mass.value)
 
 
-def guard(context: Context, ratio: float) -> None:
-    """Guards that sinks lose nothing: a few steps of the small preset teach too little to ask."""
+def guard(context: Context, ratio: float, mass: float) -> None:
+    """Guards that sinks are there and lose nothing: the small preset teaches too little to ask."""
     if context.full:
+        context.guard(
+            "planted_is_a_sink",
+            WORTH / mass,
+            1.0,
+            f"{WORTH:g} over the planted token's share of attention: below it there is no sink to lose.",
+        )
         context.guard(
             "sinks_lose_nothing", ratio - 1, LIMIT, "Perplexity over that of recomputation, minus one."
         )
 
 
-def _judge(context: Context, text: Text, planted: bool, seed: int) -> dict[str, float]:
+def _judge(context: Context, text: Text, kind: str, seed: int) -> dict[str, float]:
     """Losses in nats a byte over the bytes beyond the cache, and the attention on the first token."""
     model = TinyGPT(SHAPES[context.preset], seed=seed).to(context.device)
-    window, steps = context["window"], context["steps"]
+    window, steps, planted = context["window"], context["steps"], kind == "planted"
+    _attend_by(model, Lifted(LIFTS[kind]) if planted else tinygpt.attend)
 
     def draw(step: int, generator: torch.Generator) -> torch.Tensor:
         return _begun(text.draw(context["batch"], 2 * window, generator), planted)
 
     train(model, draw, Plan(steps, rate=1e-3 if context.full else 3e-3, seed=seed, evaluations=1))
     ids = _begun(text.held_out(context["sequences"], 8 * window), planted)
-    found, sinks = {}, Streamed(window, SINKS)
-    for name, attend in (("window", Streamed(window, 0)), ("sinks", sinks)):
+    found, sinks = {}, Streamed(window, SINKS, LIFTS[kind])
+    for name, attend in (("window", Streamed(window, 0, LIFTS[kind])), ("sinks", sinks)):
         found[name] = _streamed(model, attend, ids, window)
     found["mass"] = sum(sinks.masses) / len(sinks.masses)
     found["recomputed"] = _recomputed(model, ids, window, planted)
     return found
+
+
+def _attend_by(model: TinyGPT, attend: Callable[..., torch.Tensor]) -> None:
+    for block in model.blocks:
+        block.mixer.attend = attend
 
 
 def _begun(ids: torch.Tensor, planted: bool) -> torch.Tensor:
@@ -108,14 +142,13 @@ def _begun(ids: torch.Tensor, planted: bool) -> torch.Tensor:
 
 @torch.no_grad()
 def _streamed(model: TinyGPT, attend: Streamed, ids: torch.Tensor, window: int) -> float:
-    for block in model.blocks:
-        block.mixer.attend = attend
+    usual = model.blocks[0].mixer.attend
+    _attend_by(model, attend)
     losses = [
         functional.cross_entropy(model(piece[:, :-1])[:, window:].mT, piece[:, window + 1 :])
         for piece in ids.split(4)
     ]
-    for block in model.blocks:
-        block.mixer.attend = tinygpt.attend
+    _attend_by(model, usual)
     return torch.stack(losses).mean().item()
 
 

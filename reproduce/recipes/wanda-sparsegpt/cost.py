@@ -59,5 +59,5 @@ def _compared(context: Context, shape: tuple[int, int]) -> Comparison:
         "Wanda": lambda call: pruning.wanda(weight, seen.products, HALF),
         "Wanda's metric alone": lambda call: pruning.metric(weight, squares),
     }
-    how = profile(context.preset, KERNEL, warm_up_calls=1, min_rounds=5, max_s=2.0)
+    how = profile(context.preset, KERNEL, warm_up_calls=1, min_rounds=5, max_s=16.0)
     return compare(works, "SparseGPT", how, context.device)

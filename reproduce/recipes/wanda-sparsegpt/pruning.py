@@ -31,13 +31,22 @@ PATTERNS = (Pattern(0.5), Pattern(0.6), Pattern(0.7), Pattern(0.5, 4), Pattern(0
 
 def magnitude(weight: torch.Tensor, products: torch.Tensor, pattern: Pattern) -> torch.Tensor:
     """The smallest weights of the whole layer go, or of every few neighbours."""
-    scores = weight.abs() if pattern.of else weight.abs().flatten()[None]
-    return weight.masked_fill(least(scores, pattern).view(weight.shape), 0.0)
+    return weight.masked_fill(_least_of_layer(weight.abs(), pattern), 0.0)
+
+
+def magnitude_by_row(weight: torch.Tensor, products: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+    """The smallest weights of each row go: Wanda's comparison without its metric."""
+    return weight.masked_fill(least(weight.abs(), pattern), 0.0)
 
 
 def wanda(weight: torch.Tensor, products: torch.Tensor, pattern: Pattern) -> torch.Tensor:
     """Of each row, the weights go whose magnitude times their input's norm is least."""
     return weight.masked_fill(least(metric(weight, products.diagonal()), pattern), 0.0)
+
+
+def wanda_by_layer(weight: torch.Tensor, products: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+    """Of the whole layer, the weights go whose magnitude times their input's norm is least."""
+    return weight.masked_fill(_least_of_layer(metric(weight, products.diagonal()), pattern), 0.0)
 
 
 def metric(weight: torch.Tensor, squares: torch.Tensor) -> torch.Tensor:
@@ -66,3 +75,8 @@ def least(scores: torch.Tensor, pattern: Pattern) -> torch.Tensor:
     count = pattern.out if pattern.of else int(pattern.share * parts.shape[-1])
     places = parts.topk(count, dim=-1, largest=False, sorted=False).indices
     return torch.zeros_like(parts, dtype=torch.bool).scatter_(-1, places, True).flatten(-2)
+
+
+def _least_of_layer(scores: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+    """Where the lowest scores of the whole layer are, or of every few neighbours."""
+    return least(scores if pattern.of else scores.flatten()[None], pattern).view(scores.shape)

@@ -18,7 +18,7 @@ GAIN = 60  # the large features of large models: arXiv:2208.07339, section 4
 OUTLIERS = {"smoke": 2, "full": 4}
 STATED = ("50%", "2:4")  # patterns for which the ordering is stated
 TITLES = {"planted": "outliers planted", "plain": "as trained"}
-METHODS = ("magnitude", "wanda", "sparsegpt")
+METHODS = ("magnitude", "wanda", "magnitude_by_row", "wanda_by_layer", "sparsegpt")
 Losses = dict[str, dict[str, list[float]]]  # by method and pattern, one for each seed
 
 
@@ -31,10 +31,11 @@ def measure(context: Context) -> None:
         found[name] = _losses(context, made, gain, 0.35 + 0.2 * place)
     context.samples["losses"] = found
     _report(context, made, found)
+    by_planted_channels(context, made, found["planted"]["wanda"]["50%"])
 
 
 def _losses(context: Context, made: Teacher, gain: float, begin: float) -> Losses:
-    """SparseGPT, which is no part of the ordering and slow, with the first seed only."""
+    """Methods that are no part of the ordering with the first seed only."""
     found: Losses = {method: {pattern.name: [] for pattern in PATTERNS} for method in METHODS}
     seeds = context["seeds"]
     for seed in range(seeds):
@@ -61,6 +62,37 @@ def pruned(model: TinyGPT, tokens: torch.Tensor, method: str, pattern: Pattern) 
     return changed
 
 
+def without_planted(context: Context, made: Teacher, seed: int) -> TinyGPT:
+    """A copy in which the inputs that planting makes large are zero, as magnitude pruning leaves them."""
+    changed = copy.deepcopy(made.model)
+    channels = outliers.channels_of(changed.shape.width, OUTLIERS[context.preset], seed)
+    for block in changed.blocks:
+        for norm in (block.norm_mixer, block.norm_forward):
+            norm.weight[channels] = 0.0
+    return changed
+
+
+def by_planted_channels(context: Context, made: Teacher, wanda: list[float]) -> None:
+    """Charts magnitude pruning of a half over how many channels are planted; Wanda is blind to that."""
+    width, seeds, half = made.model.shape.width, context["seeds"], Pattern(0.5)
+    counts = [2**power for power in range(int(math.log2(width)) - 2)]
+    lines = []
+    for count in counts:
+        planted = [outliers.plant(made.model, GAIN, count, seed) for seed in range(seeds)]
+        losses = [
+            made.loss(pruned(model, made.held, "magnitude", half), seed, seeds)
+            for seed, model in enumerate(planted)
+        ]
+        lines.append(mean_of(losses))
+    context.chart(
+        "planted_channels",
+        "Validation loss of a model pruned to a half, by planted channels",
+        (f"Planted channels of {width}", "", True),
+        ("Validation loss", "nats a byte", False),
+        [curve("magnitude", counts, lines), curve("wanda", counts, [mean_of(wanda)] * len(counts))],
+    )
+
+
 def _report(context: Context, made: Teacher, found: dict[str, Losses]) -> None:
     wanda, magnitude = found["planted"]["wanda"], found["planted"]["magnitude"]
     seeds = context["seeds"]
@@ -72,8 +104,17 @@ def _report(context: Context, made: Teacher, found: dict[str, Losses]) -> None:
         kind: {m: {name: sum(v) / len(v) for name, v in by.items()} for m, by in losses.items()}
         for kind, losses in found.items()
     }
+    needed = [made.loss(without_planted(context, made, seed), seed, seeds) for seed in range(seeds)]
     context.measure(
-        "order", holds, n=seeds, detail={**detail, "nats_per_byte": means, "dense": sum(dense) / seeds}
+        "order",
+        holds,
+        n=seeds,
+        detail={
+            **detail,
+            "nats_per_byte": means,
+            "dense": sum(dense) / seeds,
+            "added_without_planted_channels": (sum(needed) - sum(dense)) / seeds,
+        },
     )
     for name, losses in (("loss_half_wanda", wanda), ("loss_half_magnitude", magnitude)):
         context.measure(name, mean_of([loss - base for loss, base in zip(losses["50%"], dense, strict=True)]))
@@ -83,7 +124,10 @@ def _report(context: Context, made: Teacher, found: dict[str, Losses]) -> None:
         )
     shares = [pattern.share for pattern in PATTERNS if not pattern.of]
     for kind, losses in found.items():
-        lines = [curve(m, shares, [mean_of(losses[m][f"{share:.0%}"]) for share in shares]) for m in METHODS]
+        lines = [
+            curve(m.replace("_", " "), shares, [mean_of(losses[m][f"{share:.0%}"]) for share in shares])
+            for m in METHODS
+        ]
         context.chart(
             f"loss_{kind}",
             f"Validation loss of a pruned small model, {TITLES[kind]}",
