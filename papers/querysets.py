@@ -32,7 +32,8 @@ class PaperQuerySet(models.QuerySet):
         return self.filter(search=query).annotate(rank=SearchRank(F("search"), query))
 
     def newest(self) -> Self:
-        return self.order_by("-year", F("month").desc(nulls_last=True), "-added", "key")
+        """By date, then by key: an order that survives export and import."""
+        return self.order_by("-year", F("month").desc(nulls_last=True), "key")
 
     def in_full(self) -> Self:
         """With what a list shows of each, in a constant number of queries."""
