@@ -5,6 +5,7 @@ from django.urls import include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
 from explorer import (
+    oai,
     sitemaps,
     views_batches,
     views_browse,
@@ -51,6 +52,7 @@ urlpatterns = [
     path(
         "sitemap-<section>.xml", sitemap_views.sitemap, {"sitemaps": sitemaps.SITEMAPS}, name="sitemap_part"
     ),
+    path("oai", oai.oai, name="oai"),
     # The desk
     path("submit", views_desk.submit, name="submit"),
     path("submissions", views_desk.submissions, name="submissions"),
