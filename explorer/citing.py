@@ -78,7 +78,7 @@ def authors(paper):
 
 def coins(paper):
     """The title attribute of a COinS span: one OpenURL context object."""
-    facts = Facts.of(paper)
+    facts = shown(paper)
     preprint, doi = bibtex.on_arxiv_alone(facts), bibtex.doi(facts)
     form, genre, title, venue = PREPRINT if preprint else OPENURL.get(facts.kind, DOCUMENT)
     parts = [
@@ -95,6 +95,13 @@ def coins(paper):
         ("rft_id", facts.url or bibtex.main_link(facts)),
     ]
     return urlencode([(name, value) for name, value in parts if value])
+
+
+def shown(paper):
+    """The facts that a row of a list has: it may have left abstracts and the like in the database."""
+    names = [[name.scheme, name.value] for name in paper.identifiers.all()]
+    columns = ("key", "kind", "title", "year", "month", "venue", "url", "details")
+    return Facts(identifiers=names, **{name: getattr(paper, name) for name in columns})
 
 
 def plain(paper):
