@@ -1,6 +1,6 @@
 """A page of a set of papers in some order, without sorting the set: it is cut by bitmaps that are in order.
 
-Newest first means year, month, then the one that was added last; every order ends in it.
+Newest first means year, month, then the order of adding; every order ends in it.
 """
 
 from pyroaring import BitMap
@@ -58,6 +58,6 @@ def _newest_of_year(snapshot, year, months, start, stop):
         size = len(month)
         if start < size:
             first, last = max(start, 0), min(stop, size)
-            ids += reversed(month[size - last : size - first])
+            ids += month[first:last]
         start, stop = start - size, stop - size
     return ids

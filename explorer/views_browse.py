@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
-from explorer import citing, comparison, words
+from explorer import citing, comparison, formats, linked_data, views_export, words
 from explorer.addresses import paper_named, present_key
 from explorer.documents import NUMBERS
 from explorer.heatmap import heat_map
@@ -43,6 +43,7 @@ def front(request):
 
 
 @require_safe
+@formats.negotiated(views_export.papers, formats.LIST)
 def papers(request):
     """The list with its facets; an identifier typed as words leads straight to its paper."""
     request.GET = words.as_typed(request.GET)
@@ -63,11 +64,13 @@ def papers(request):
 
 
 @require_safe
+@formats.negotiated(views_export.paper, formats.ONE)
 def paper(request, key):
     """The evidence first: what the paper claims beside what was measured, then everything else."""
     found = Paper.objects.in_full().filter(key=key).first()
     if found is None:
         return redirect("paper", key=present_key(key), permanent=True)
+    address = request.build_absolute_uri(found.get_absolute_url())
     recipes = catalogue.recipes_of(found)
     rows, unclaimed = comparison.of_paper(found, recipes)
     context = {
@@ -80,7 +83,10 @@ def paper(request, key):
         "contributed": comparison.contributed().filter(claim__isnull=False, run__in=contributed_runs(found)),
         "bibtex": bibtex.entry(found),
         "names": [(name, link(name.scheme, name.value)) for name in found.identifiers.all()],
-        "tags": citing.citation_tags(found, request.build_absolute_uri(found.get_absolute_url())),
+        "tags": citing.citation_tags(found, address),
+        "linked_data": linked_data.script(found, address),
+        "citation": citing.plain(found),
+        "address": address,
         "changes": found.changes.count(),
     }
     return render(request, "papers/page.html", context)

@@ -29,7 +29,8 @@ class PaperQuerySet(models.QuerySet):
         return papers if last is None else papers.filter(year__lte=last)
 
     def newest(self) -> Self:
-        return self.order_by("-year", F("month").desc(nulls_last=True), "-pk")
+        """By date, then in the order of adding: one that survives export and import."""
+        return self.order_by("-year", F("month").desc(nulls_last=True), "pk")
 
     def in_full(self) -> Self:
         """With what a list shows of each, in a constant number of queries."""

@@ -16,13 +16,30 @@
       root.dataset.theme = dark ? "light" : "dark";
       remember(root.dataset.theme);
     });
-    document.querySelectorAll("[data-copy]").forEach((copy) => {
-      copy.hidden = false;
-      copy.addEventListener("click", async () => {
-        await navigator.clipboard.writeText(document.getElementById(copy.dataset.copy).textContent);
-        copy.textContent = "Copied";
-      });
-    });
+    if (document.querySelector("[data-copy]")) document.body.append(told);
+  });
+
+  // A button copies the text beside it, and says so to everybody. Without a clipboard the text is selected.
+  const told = Object.assign(document.createElement("p"), { className: "visually-hidden" });
+  told.setAttribute("role", "status");
+  const copyText = async (source) => {
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      return "Copied";
+    } catch {
+      getSelection().selectAllChildren(source);
+      return document.execCommand("copy") ? "Copied" : "Selected: now press Ctrl+C";
+    }
+  };
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-copy]");
+    if (!button) return;
+    button.dataset.label ??= button.textContent;
+    told.textContent = "";
+    const result = await copyText(document.getElementById(button.dataset.copy));
+    button.textContent = told.textContent = result;
+    clearTimeout(button.back);
+    button.back = setTimeout(() => { button.textContent = button.dataset.label; }, 2500);
   });
 
   // Filters that were folded open stay open when the list is replaced.
