@@ -6,7 +6,6 @@ from math import log2
 
 from django.db.models import OuterRef, Subquery
 
-from explorer.search import scored
 from papers.models import Claim
 from reproduce.models import Measurement, Run
 from reproduce.recipes.spec import Recipe
@@ -47,9 +46,10 @@ class Row:
 
 def latest():
     """The newest scored measurement of each (paper, name), with its run and claim."""
-    same = scored().filter(run__paper=OuterRef("run__paper"), name=OuterRef("name"))
+    scored = Measurement.objects.scored()
+    same = scored.filter(run__paper=OuterRef("run__paper"), name=OuterRef("name"))
     newest = same.order_by("-run__finished", "-pk").values("pk")[:1]
-    return scored().filter(pk=Subquery(newest)).select_related("claim", "run", "run__paper")
+    return scored.filter(pk=Subquery(newest)).select_related("claim", "run", "run__paper")
 
 
 def contributed():

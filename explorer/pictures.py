@@ -31,10 +31,10 @@ def pictures_of(recipe):
 
 
 def _newest(slugs):
-    """Each recipe's newest full run in which every guard passed; contributed ones are others' evidence."""
+    """Each recipe's newest full run of ours in which every guard passed."""
     return (
-        Run.objects.filter(recipe__in=slugs, status="done", preset="full")
-        .exclude(origin=Run.Origin.CONTRIBUTED)
+        Run.objects.scored()
+        .filter(recipe__in=slugs)
         .exclude(guards__contains=[{"passed": False}])
         .only("recipe", "series", "finished", "device_name")
         .order_by("recipe", "-finished", "-pk")

@@ -11,12 +11,12 @@ from explorer import citing, comparison
 from explorer.addresses import paper_named, present_key
 from explorer.heatmap import heat_map
 from explorer.pictures import main_pictures
-from explorer.search import Search, scored, with_evidence
+from explorer.search import Search, with_evidence
 from papers import bibtex
 from papers.identifiers import link
 from papers.models import AXES, Claim, Paper, Technique
 from reproduce import batches, catalogue, pool
-from reproduce.models import Run
+from reproduce.models import Measurement, Run
 
 SHOWN = 8
 
@@ -30,7 +30,7 @@ def front(request):
         "axes": axes,
         "papers": Paper.objects.count(),
         "claims": Claim.objects.count(),
-        "measured": scored().count(),
+        "measured": Measurement.objects.scored().count(),
         "recipes": len(catalogue.recipes()),
         "headlines": comparison.headlines(SHOWN),
         "newest": with_evidence(Paper.objects.newest()).order_by("-added", "-year", "key")[:SHOWN],
@@ -127,7 +127,7 @@ def healthz(request):
 
 def ours(runs):
     """Without those that were contributed from elsewhere, which every page shows apart."""
-    return runs.exclude(origin=Run.Origin.CONTRIBUTED).defer(*Run.HEAVY)
+    return runs.ours().defer(*Run.HEAVY)
 
 
 def contributed_runs(paper):

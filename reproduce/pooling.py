@@ -134,8 +134,8 @@ def _repeats(measurements: QuerySet[Measurement] | None = None, **question: Any)
     wanted = Measurement.objects.all() if measurements is None else measurements
     measured = Prefetch("measurements", wanted.select_related("claim"))
     return (
-        Run.objects.filter(status="done", **question)
-        .exclude(origin=Run.Origin.CONTRIBUTED)
+        Run.objects.ours()
+        .filter(status="done", **question)
         .defer(*light)
         .annotate(torch=torches.MEASURED_WITH)
         .prefetch_related(measured)
