@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 from explorer import (
     views_batches,
     views_browse,
+    views_charts,
     views_contributions,
     views_desk,
     views_export,
@@ -28,6 +29,8 @@ urlpatterns = [
     # The same filter as the list, in other formats
     path("papers.<slug:form>", views_export.papers, name="export"),
     path("papers/<slug:key>.<slug:form>", views_export.paper, name="export_paper"),
+    # Pictures, and papers side by side
+    path("charts", views_charts.chart, name="chart"),
     # The desk
     path("submit", views_desk.submit, name="submit"),
     path("submissions", views_desk.submissions, name="submissions"),
