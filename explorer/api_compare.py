@@ -46,8 +46,12 @@ class ComparisonSerializer(serializers.Serializer):
 def compare(request):
     """Claims and measurements of two to six papers, as on the page /compare."""
     choice = sidebyside.choose(request.query_params.getlist("papers"))
+    unknown = request.query_params.keys() - {"papers", "format"}
+    errors = dict.fromkeys(unknown, "There is no such name here; there is: papers.")
     if fault := refusal(choice):
-        raise refused({"papers": fault})
+        errors["papers"] = fault
+    if errors:
+        raise refused(errors)
     facts = with_evidence(Paper.objects.in_full()).in_bulk([paper.pk for paper in choice.papers])
     papers = [facts[paper.pk] for paper in choice.papers]
     found = [

@@ -154,6 +154,7 @@ def test_the_api_tells_the_same(client):
     refused = client.get("/api/compare?papers=one,nonesuch")
     assert refused.status_code == 400
     assert "nonesuch" in refused.json()["error"]["fields"]["papers"][0]
+    assert client.get("/api/compare?papers=one,two&paper=three").json()["error"]["fields"].keys() == {"paper"}
 
 
 def test_the_picture_its_table_and_its_csv_agree_with_the_database(client):
@@ -217,7 +218,8 @@ def test_more_rows_cost_no_more_queries(client):
     form=st.sampled_from(["/compare", "/compare.csv", "/api/compare"]),
 )
 def test_whatever_is_typed_has_an_answer(client, values, words, form):
-    answer = client.get(form, {"papers": values, "q": words, "find": "1"})
+    beside = {"q": words, "find": "1"} if form == "/compare" else {}
+    answer = client.get(form, {"papers": values} | beside)
     assert answer.status_code in (200, 400)
 
 
