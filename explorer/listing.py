@@ -6,7 +6,7 @@ from django.db.models import Count, OuterRef, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from papers.models import Claim, Paper
-from reproduce.models import Measurement, Run
+from reproduce.models import Measurement
 
 CHUNK = 500
 
@@ -49,12 +49,6 @@ def read(ids: list[int]) -> list[Paper]:
     return [found[number] for number in ids if number in found]
 
 
-def scored():
-    """Measurements that count: of finished runs of the full preset, measured by us."""
-    done = Measurement.objects.filter(run__status="done", run__preset="full")
-    return done.exclude(run__origin=Run.Origin.CONTRIBUTED)
-
-
 def counted(rows, column):
     """A count by subquery, so that two counts on one row can't multiply each other."""
     numbers = rows.order_by().values(column).annotate(n=Count("pk")).values("n")
@@ -63,7 +57,7 @@ def counted(rows, column):
 
 def with_evidence(papers):
     """Each paper gets `claimed` and `measured` (counts) and `headline` (the latest headline's verdict)."""
-    measured = scored().filter(run__paper=OuterRef("pk"))
+    measured = Measurement.objects.scored().filter(run__paper=OuterRef("pk"))
     newest = measured.filter(headline=True).order_by("-run__finished", "-pk")
     return papers.annotate(
         claimed=counted(Claim.objects.filter(paper=OuterRef("pk")), "paper"),

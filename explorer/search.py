@@ -105,9 +105,6 @@ class Search(forms.Form):
         """All matching papers in the chosen order, read in chunks."""
         return iter(self.papers())
 
-    def every(self):
-        yield from self.papers().in_full().iterator(chunk_size=500)
-
     def chosen_page(self):
         """One page of the list, as rows. Raises Http404, which says how many pages there are."""
         pages = Paginator(Listing(len(self.found), self._ids, partial(rows, self.index)), PAGE_SIZE)

@@ -9,6 +9,8 @@ from explorer import (
     sitemaps,
     views_batches,
     views_browse,
+    views_charts,
+    views_compare,
     views_contributions,
     views_desk,
     views_export,
@@ -36,6 +38,7 @@ urlpatterns = [
     path("papers", views_browse.papers, name="papers"),
     path("papers/<slug:key>", views_browse.paper, name="paper"),
     path("techniques", views_browse.techniques, name="techniques"),
+    path("techniques.csv", views_browse.techniques_csv, name="techniques_csv"),
     path("techniques/<slug:slug>", views_browse.technique, name="technique"),
     re_path(r"^(?P<scheme>arxiv|doi|openreview|acl)/(?P<value>.+)$", views_browse.by_identifier),
     # The same filter as the list, in other formats
@@ -53,6 +56,10 @@ urlpatterns = [
         "sitemap-<section>.xml", sitemap_views.sitemap, {"sitemaps": sitemaps.SITEMAPS}, name="sitemap_part"
     ),
     path("oai", oai.oai, name="oai"),
+    # Pictures, and papers side by side
+    path("charts", views_charts.chart, name="chart"),
+    path("compare", views_compare.compare, name="compare"),
+    path("compare.csv", views_compare.compare_csv, name="compare_csv"),
     # The desk
     path("submit", views_desk.submit, name="submit"),
     path("submissions", views_desk.submissions, name="submissions"),

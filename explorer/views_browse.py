@@ -1,24 +1,33 @@
 """Pages for reading: the front page, the list of papers, one paper, techniques, the method."""
 
 from django.db import connection
-from django.db.models import Count
-from django.http import Http404, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
-from explorer import citing, comparison, formats, linked_data, views_export, words
+from explorer import (
+    citing,
+    comparison,
+    drawing,
+    formats,
+    linked_data,
+    sidebyside,
+    timeline,
+    views_export,
+    words,
+)
 from explorer.addresses import paper_named, present_key
 from explorer.documents import NUMBERS
 from explorer.heatmap import heat_map
-from explorer.listing import scored, with_evidence
+from explorer.listing import with_evidence
 from explorer.pictures import main_pictures
 from explorer.search import Search
 from papers import bibtex
 from papers.identifiers import link
 from papers.models import AXES, Claim, Paper, Technique
 from reproduce import batches, catalogue, pool
-from reproduce.models import Run
+from reproduce.models import Measurement, Run
 
 SHOWN = 8
 
@@ -32,7 +41,7 @@ def front(request):
         "axes": axes,
         "papers": Paper.objects.count(),
         "claims": Claim.objects.count(),
-        "measured": scored().count(),
+        "measured": Measurement.objects.scored().count(),
         "recipes": len(catalogue.recipes()),
         "headlines": comparison.headlines(SHOWN),
         "newest": with_evidence(Paper.objects.newest()).order_by("-added", "-year", "key")[:SHOWN],
@@ -99,10 +108,17 @@ def by_identifier(request, scheme, value):
 
 @require_safe
 def techniques(request):
-    """The taxonomy: every technique under its axis, with its papers counted."""
-    counted = Technique.objects.annotate(count=Count("papers"))
-    groups = [(slug, name, [each for each in counted if each.axis == slug]) for slug, name in AXES.items()]
-    return render(request, "techniques/list.html", {"groups": groups})
+    """The taxonomy: every technique under its axis, with its papers year by year."""
+    years, found = timeline.lines()
+    groups = [(axis, AXES[axis], lines) for axis, lines in found.items()]
+    return render(request, "techniques/list.html", {"groups": groups, "years": years})
+
+
+@require_safe
+def techniques_csv(request):
+    response = HttpResponse(timeline.csv_of(*timeline.lines()), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="spectrum-techniques.csv"'
+    return response
 
 
 @require_safe
@@ -113,10 +129,13 @@ def technique(request, slug):
     listed = with_evidence(found.papers.in_full())
     context = {
         "technique": found,
-        "measurements": comparison.with_lanes(measured.order_by("-headline", "run_id", "position")),
+        "measurements": comparison.with_lanes(
+            comparison.pooled(measured.order_by("-headline", "run_id", "position"))
+        ),
         # As the list sorts by evidence: the page links to its third page for what does not fit here.
         "papers": listed.order_by("-measured", "-claimed", *Paper.objects.newest().query.order_by),
         "total": found.papers.count(),
+        "figures": drawing.on_page(technique_figures(found)),
         "recipes": batches.recipes_of(found),
     }
     return render(request, "techniques/page.html", context)
@@ -137,7 +156,7 @@ def healthz(request):
 
 def ours(runs):
     """Without those that were contributed from elsewhere, which every page shows apart."""
-    return runs.exclude(origin=Run.Origin.CONTRIBUTED).defer(*Run.HEAVY)
+    return runs.ours().defer(*Run.HEAVY)
 
 
 def contributed_runs(paper):
@@ -156,6 +175,12 @@ def leave_for(request, paper):
         response = render(request, "papers/_browse.html")
         response["HX-Redirect"] = paper.get_absolute_url()
     return response
+
+
+def technique_figures(technique):
+    """Its papers over time, then their claims and measurements of the metrics that most of them claim."""
+    over_time = timeline.of_technique(technique)
+    return ([over_time] if over_time else []) + sidebyside.figures_of_technique(technique)
 
 
 def technique_called(slug):

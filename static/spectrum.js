@@ -84,6 +84,11 @@
     setTimeout(() => { from = to = undefined; });
   });
 
+  // Choosing a paper to compare is no search: the filters' form does not hear of it.
+  document.addEventListener("change", (event) => {
+    if (event.target.form?.id === "compare") event.stopPropagation();
+  }, true);
+
   // A log follows its end, unless its reader has scrolled up.
   const atEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   let follow = true;
