@@ -22,7 +22,7 @@ SEARCH = 3  # the search of a rate trains this part of the steps
 EVALUATIONS = {"smoke": 6, "full": 40}
 LAYERS = {"smoke": 2, "full": 4}
 LENGTH = {"smoke": 32, "full": 128}  # bytes in a window
-WINDOWS = {"smoke": 20, "full": 800}  # of each dialect, more than are drawn
+WINDOWS = {"smoke": 20, "full": 1200}  # of each dialect, more than are drawn
 HELD_OUT = {"smoke": 16, "full": 256}
 
 
