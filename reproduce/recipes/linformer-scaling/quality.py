@@ -93,7 +93,7 @@ def made(shape: Shape, rank: int, seed: int) -> TinyGPT:
 
 
 def pooling(rank: int, length: int) -> torch.Tensor:
-    """(rank, length): each row the mean of its own neighbours, times the root of their number, so of norm one."""
+    """(rank, length): each row the mean of its own neighbours, scaled to a norm of one."""
     kernel = length // rank
     return torch.eye(rank).repeat_interleave(kernel, dim=1) * kernel**-0.5
 
