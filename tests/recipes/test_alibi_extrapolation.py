@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from reproduce.recipes.blocks.tinygpt import sinusoids
 from tests.recipes.conftest import context_of, failed, part
 
 SLUG = "alibi-extrapolation"
@@ -64,3 +65,26 @@ def test_the_ratio_is_one_of_perplexities_seed_by_seed():
     found = quality._ratio(runs, runs, 512, 256, "whole")
     assert found.value == pytest.approx(math.exp(0.1))
     assert found.high - found.low < 1e-9
+
+
+def test_bytes_are_as_large_as_the_places_added_to_them():
+    quality = part(SLUG, "quality")
+    shape = quality.SHAPES["smoke"]
+    model = quality.made(shape, seed=3)
+    waves = sinusoids(0, 256, shape.width, torch.device("cpu"))
+    assert 0.5 < model.embedding.weight.std() / waves.square().mean().sqrt() < 2
+    again = quality.made(shape, seed=3)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_an_arm_that_has_not_learnt_is_caught_whichever_it_is():
+    quality = part(SLUG, "quality")
+    context = context_of(SLUG)
+    context.preset = "full"
+    length = context["length"]
+    found = {name: [quality.Judged({length: 1.2, 2 * length: 1.3}, {})] for name in quality.ARMS}
+    quality.guard_learned(context, found)
+    assert failed(context) == set()
+    found["sinusoidal at L"] = [quality.Judged({length: 2.2, 2 * length: 1.3}, {})]
+    quality.guard_learned(context, found)
+    assert failed(context) == {"learned"}

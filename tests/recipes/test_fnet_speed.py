@@ -76,3 +76,36 @@ def test_held_out_texts_share_no_block_with_those_learnt_from():
     first = [set(part_[0, :, 0].tolist()) for part_ in (texts.train, texts.held_out)]
     assert first[0] | first[1] == set(range(20))
     assert first[0] & first[1] == set()
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("kind", ["flash", "by_products"])
+def test_small_models_start_with_tokens_positions_and_logits_of_like_size(kind, before):
+    quality, encoder = part(SLUG, "quality"), part(SLUG, "encoder")
+    model = quality.Learner(encoder.Shape(2, 64, 257, 32, before), kind, seed=0)
+    tokens, places = (p.detach().std() for p in (model.encoder.tokens.weight, model.encoder.places.weight))
+    assert 0.5 < tokens / places < 2
+    with torch.no_grad():
+        kinds, bytes_ = model(torch.randint(256, (4, 1 + 2 * 32)) % 16)
+    assert 0.3 < bytes_.std() < 3
+    assert kinds.shape == (4, quality.CLASSES)
+
+
+def test_norms_before_leave_the_residual_as_it_is():
+    encoder = part(SLUG, "encoder")
+    block = encoder.Block(encoder.Shape(1, 16, 64, 8, before=True), torch.nn.Identity())
+    torch.nn.init.zeros_(block.down.weight)
+    torch.nn.init.zeros_(block.down.bias)
+    x = 5 * torch.randn(2, 8, 16)
+    assert torch.allclose(block(x) - x, block.norm_mixer(x), atol=1e-5)
+
+
+def test_a_model_that_names_the_commonest_byte_alone_is_caught():
+    quality, context = part(SLUG, "quality"), context_of(SLUG)
+    context.preset = "full"
+    texts = quality.Texts.of(bytes(range(256)) * 1024, torch.device("cpu"))
+    good, bad = {"class": 0.5, "masked": 0.5}, {"class": 0.5, "masked": 1 / 256}
+    quality.guard_learnt(context, texts, {"bert": {"runs": [good]}, "fnet": {"runs": [good]}})
+    assert failed(context) == set()
+    quality.guard_learnt(context, texts, {"bert": {"runs": [good, bad]}, "fnet": {"runs": [good]}})
+    assert failed(context) == {"learnt_masked"}

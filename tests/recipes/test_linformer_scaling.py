@@ -68,3 +68,15 @@ def test_only_hidden_bytes_count():
 
     assert 0 < (shown == quality.MASK).float().mean() < 0.3
     assert quality.masked_loss(knows_what_is_hidden, batch) < 1e-6
+
+
+def test_projections_start_as_the_mean_of_neighbours():
+    quality = part(SLUG, "quality")
+    x = torch.randn(12, 3)
+    means = x.view(4, 3, 3).mean(1)
+    assert torch.allclose(quality.pooling(4, 12) @ x, means * 3**0.5, atol=1e-6)
+    shape = quality.Shape(1, 32, 2, 12, vocabulary=257, norm="layer", positions="learned", tied=False)
+    model = quality.made(shape, rank=4, seed=0)
+    shorten = model.blocks[0].mixer.shorten.detach()
+    assert (shorten - quality.pooling(4, 12)).abs().max() < 0.15
+    assert model(torch.randint(257, (2, 12))).shape == (2, 12, 257)

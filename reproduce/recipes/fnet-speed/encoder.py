@@ -1,6 +1,7 @@
 """BERT's encoder with attention or with Fourier mixing, and the loss of filling in masked tokens.
 
-Sources: arXiv:1810.04805; arXiv:2105.03824, section 3. Norms come after the residual, as in both papers.
+Sources: arXiv:1810.04805; arXiv:2105.03824, section 3. Norms come after the residual, as in both papers,
+unless asked for before.
 """
 
 import math
@@ -21,6 +22,7 @@ class Shape:
     width: int
     vocabulary: int
     length: int  # longest sequence
+    before: bool = False  # norms before the mixer and the feed-forward net, and a last one
 
     @property
     def heads(self) -> int:
@@ -57,17 +59,23 @@ class Fourier(nn.Module):
 
 
 class Block(nn.Module):
-    """Mixer and feed-forward net, each with its residual and then a norm."""
+    """Mixer and feed-forward net, each with its residual and then a norm, or the norm first."""
 
     def __init__(self, shape: Shape, mixer: nn.Module) -> None:
         super().__init__()
-        self.mixer = mixer
+        self.mixer, self.before = mixer, shape.before
         self.up, self.down = nn.Linear(shape.width, 4 * shape.width), nn.Linear(4 * shape.width, shape.width)
         self.norm_mixer, self.norm_forward = nn.LayerNorm(shape.width), nn.LayerNorm(shape.width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.before:
+            x = x + self.mixer(self.norm_mixer(x))
+            return x + self._feed(self.norm_forward(x))
         x = self.norm_mixer(x + self.mixer(x))
-        return self.norm_forward(x + self.down(functional.gelu(self.up(x))))
+        return self.norm_forward(x + self._feed(x))
+
+    def _feed(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down(functional.gelu(self.up(x)))
 
 
 class Encoder(nn.Module):
@@ -79,6 +87,7 @@ class Encoder(nn.Module):
         self.places = nn.Embedding(shape.length, shape.width)
         self.norm = nn.LayerNorm(shape.width)
         self.blocks = nn.ModuleList(Block(shape, _mixer(shape, kind)) for _ in range(shape.layers))
+        self.last = nn.LayerNorm(shape.width) if shape.before else nn.Identity()
         self.head, self.head_norm = nn.Linear(shape.width, shape.width), nn.LayerNorm(shape.width)
         self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
         for module in self.modules():
@@ -90,7 +99,7 @@ class Encoder(nn.Module):
         x = self.norm(self.tokens(tokens) + self.places.weight[: tokens.shape[1]])
         for block in self.blocks:
             x = block(x)
-        return x
+        return self.last(x)
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """(..., width) features to (..., vocabulary) logits."""

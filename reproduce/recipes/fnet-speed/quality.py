@@ -4,6 +4,7 @@ A text's class is the sixteenth of the standard library it stands in; every tent
 """
 
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from reproduce.recipes import corpora
 from reproduce.recipes.blocks import learning
+from reproduce.recipes.blocks.tinygpt import sinusoids
 from reproduce.recipes.context import Context
 from reproduce.recipes.intervals import mean_of
 from reproduce.recipes.toolbox import release
@@ -21,9 +23,12 @@ from .encoder import Encoder, Shape
 
 CLASSES, BLOCK, HELD_OUT = 16, 1024, 10
 MASK, MASKED = 256, 0.15
-RATES = (1e-3, 2e-3)
+GRID = tuple((rate, before) for before in (False, True) for rate in (4e-4, 1e-3, 2.5e-3))
+SEARCH = 3  # a search trains for this part of the steps, on a seed of its own
+SEARCH_SEED = 100
 KINDS = {"bert": "flash", "fnet": "by_products"}
 CORPUS_BYTES = 8_000_000
+Cell = tuple[float, bool]  # of the grid: learning rate, norms before or after
 
 
 @dataclass
@@ -62,6 +67,7 @@ class Learner(nn.Module):
             torch.manual_seed(seed)
             self.encoder = Encoder(shape, kind)
             self.kinds = nn.Linear(shape.width, CLASSES)
+            start(self.encoder)
 
     def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the classes, and of the byte at every place."""
@@ -77,19 +83,40 @@ class Learner(nn.Module):
         return functional.cross_entropy(kinds.float(), batch[:, 0]) + (lost * hidden).sum() / hidden.sum()
 
 
+def start(encoder: Encoder) -> None:
+    """Matrices start at one over the root of their inputs, positions as sinusoids as large as the tokens.
+
+    From BERT's 0.02, which suits its width, narrow models guess the commonest byte for thousands of steps.
+    """
+    length, width = encoder.places.weight.shape
+    for part in encoder.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, std=part.in_features**-0.5)
+    nn.init.normal_(encoder.tokens.weight, std=width**-0.5)
+    with torch.no_grad():
+        encoder.places.weight.copy_((2 / width) ** 0.5 * sinusoids(0, length, width, torch.device("cpu")))
+
+
 def measure(context: Context) -> None:
-    """Measures the ratio of both accuracies, each model at the best of the same learning rates."""
+    """Measures the ratio of both accuracies, each model at the best cell of the same grid."""
     corpus = corpora.code(CORPUS_BYTES if context.full else 400_000)
     context.data["corpus"] = corpus.record()
     texts = Texts.of(corpus.content, context.device)
-    rates = RATES if context.full else RATES[:1]
     scores = {}
     for index, name in enumerate(KINDS):
         context.progress(0.72 + 0.13 * index, f"training small models: {name}")
-        tried = {rate: _train(context, texts, name, rate, seed=100) for rate in rates}
-        best = max(tried, key=lambda rate: tried[rate]["class"])
+        tried = {cell: _train(context, texts, name, cell, SEARCH_SEED) for cell in _grid(context)}
+        best = max(tried, key=lambda cell: tried[cell]["class"])
         runs = [_train(context, texts, name, best, seed) for seed in range(context["seeds"])]
-        scores[name] = {"rate": best, "tried": tried, "runs": runs}
+        scores[name] = {
+            "rate": best[0],
+            "norms_first": best[1],
+            "tried": {
+                f"{rate:g}, norms {'first' if before else 'last'}": tried[rate, before]
+                for rate, before in tried
+            },
+            "runs": runs,
+        }
         release(context.device)
     context.samples["accuracy"] = scores
     for measure_name, part in (("accuracy_kept", "class"), ("masked_accuracy_kept", "masked")):
@@ -99,14 +126,19 @@ def measure(context: Context) -> None:
             measure_name,
             mean_of(kept),
             detail={
-                name: {"rate": found["rate"], "accuracy": [run[part] for run in found["runs"]]}
+                name: {key: found[key] for key in ("rate", "norms_first", "tried")}
+                | {"accuracy": [run[part] for run in found["runs"]]}
                 for name, found in scores.items()
             },
         )
-    _guard_learnt(context, texts, scores)
+    guard_learnt(context, texts, scores)
 
 
-def _guard_learnt(context: Context, texts: Texts, scores: dict[str, Any]) -> None:
+def _grid(context: Context) -> tuple[Cell, ...]:
+    return GRID if context.full else GRID[:1]
+
+
+def guard_learnt(context: Context, texts: Texts, scores: Mapping[str, Any]) -> None:
     """Guards, where there is time to learn, that every run is far better than always naming the commonest."""
     commonest = torch.bincount(texts.held_out.flatten().int()).max().item() / texts.held_out.numel()
     guessing = {"class": 2 / CLASSES, "masked": 1.2 * commonest}
@@ -116,13 +148,14 @@ def _guard_learnt(context: Context, texts: Texts, scores: dict[str, Any]) -> Non
         context.guard(f"learnt_{part}", floor - worst, 0, detail)
 
 
-def _train(context: Context, texts: Texts, name: str, rate: float, seed: int) -> dict[str, float]:
+def _train(context: Context, texts: Texts, name: str, cell: Cell, seed: int) -> dict[str, float]:
     """Accuracies on held-out blocks after training: of classes, and of masked bytes."""
     length, batch = context["text_length"], 128 if context.full else 16
     layers, width = (4, 256) if context.full else (2, 32)
-    shape = Shape(layers, width, 257, length)
-    model = Learner(shape, KINDS[name], seed).to(context.device)
-    plan = learning.Plan(context["steps"], rate, seed, evaluations=1, weight_decay=0.01)
+    rate, before = cell
+    model = Learner(Shape(layers, width, 257, length, before), KINDS[name], seed).to(context.device)
+    steps = max(1, context["steps"] // (SEARCH if seed == SEARCH_SEED else 1))
+    plan = learning.Plan(steps, rate, seed, evaluations=1, weight_decay=0.01)
     learning.train(model, lambda step, generator: texts.draw(texts.train, batch, length, generator), plan)
     return _accuracies(model, texts, length)
 

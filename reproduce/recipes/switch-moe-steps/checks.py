@@ -37,7 +37,7 @@ def one_expert_is_dense(context: Context) -> None:
 
 
 def _made(layer: experts.Switch, context: Context) -> experts.Switch:
-    layer = layer.to(context.device, torch.float64)
+    layer = layer.to(context.device, torch.float64).eval()  # no jitter
     with torch.no_grad():
         layer.router.weight.normal_()
         layer.up.normal_()

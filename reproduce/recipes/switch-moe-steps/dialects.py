@@ -1,4 +1,4 @@
-"""Text of many kinds: dialects, each with its own table of which byte follows which, and Python code."""
+"""Text of many kinds: dialects, each with its own letters and table of which follows which, and code."""
 
 import torch
 
@@ -6,8 +6,9 @@ from reproduce.recipes import corpora
 from reproduce.recipes.blocks.text import Text
 
 LETTERS = 64  # bytes that a dialect uses
-SHARPNESS = 2.0  # standard deviation of the tables' log-weights: about 2.5 nats a byte remain
-CODE_BYTES = 4_000_000
+SHARPNESS = 2.0  # standard deviation of the tables' log-weights
+OWN = 1.5  # the same of a dialect's letters, whatever comes before: by them a few bytes tell the dialect
+CODE_BYTES = 8_000_000
 SEED = 7
 
 
@@ -17,9 +18,11 @@ class Mixture:
     def __init__(self, dialects: int, windows: int, length: int, device: torch.device) -> None:
         self.corpus = corpora.code(CODE_BYTES)
         self.code, self.length = Text.of(self.corpus, device), length
-        drawn = _chains(dialects, windows, length + 1, device)
+        tables = _tables(dialects, device)
+        drawn = _chains(tables, windows, length + 1)
         held = max(1, windows // 10)
         self._held, self._train = drawn[:, :held].flatten(0, 1), drawn[:, held:].flatten(0, 1)
+        self.entropy = _surprise(tables, drawn[:, :held])
 
     def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """(count, length + 1) ids of both kinds; `generator` lives on the CPU."""
@@ -36,16 +39,31 @@ class Mixture:
         return torch.stack(pair, dim=1).flatten(0, 1)
 
 
-def _chains(dialects: int, windows: int, length: int, device: torch.device) -> torch.Tensor:
-    """(dialects, windows, length) uint8: Markov chains, one table for each dialect, always the same."""
+def _tables(dialects: int, device: torch.device) -> torch.Tensor:
+    """(dialects, letters, letters): chances of the next letter by dialect and letter, always the same."""
     generator = torch.Generator(device).manual_seed(SEED)
-    weights = torch.randn(dialects, LETTERS, LETTERS, device=device, generator=generator) * SHARPNESS
-    tables = weights.softmax(-1).cumsum(-1)
+    follows = torch.randn(dialects, LETTERS, LETTERS, device=device, generator=generator)
+    letters = torch.randn(dialects, 1, LETTERS, device=device, generator=generator)
+    return (follows * SHARPNESS + letters * OWN).softmax(-1)
+
+
+def _chains(tables: torch.Tensor, windows: int, length: int) -> torch.Tensor:
+    """(dialects, windows, length) uint8: Markov chains of each table, always the same."""
+    dialects, device = len(tables), tables.device
+    generator = torch.Generator(device).manual_seed(SEED + 1)
+    upto = tables.cumsum(-1)
     state = torch.randint(LETTERS, (dialects, windows), device=device, generator=generator)
     found = torch.empty(dialects, windows, length, dtype=torch.uint8, device=device)
     for place in range(length):
         found[:, :, place] = state
-        rows = tables.gather(1, state[:, :, None].expand(-1, -1, LETTERS))
+        rows = upto.gather(1, state[:, :, None].expand(-1, -1, LETTERS))
         drawn = torch.rand(dialects, windows, 1, device=device, generator=generator)
         state = torch.searchsorted(rows, drawn).squeeze(-1).clamp(max=LETTERS - 1)
     return found
+
+
+def _surprise(tables: torch.Tensor, chains: torch.Tensor) -> float:
+    """Nats a byte that chains cost who knows every dialect's table and which dialect is spoken."""
+    before, after = chains[..., :-1].long(), chains[..., 1:].long()
+    dialect = torch.arange(len(tables), device=tables.device)[:, None, None]
+    return -tables[dialect, before, after].log().mean().item()

@@ -8,14 +8,18 @@ from reproduce.recipes.blocks.learning import Curve
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.intervals import Interval, mean_of
 
+from .dialects import LETTERS
 from .training import Arm, record
 
 CLAIMED = 7.0
 BALANCED = 2.0  # most tokens of an expert, in means. Source: RECIPES, section 33
 
 
-def report(context: Context, arms: dict[int, Arm]) -> None:
-    """Measures both speed-ups at the most experts, FLOP, loss and load; charts losses and speed-ups."""
+def report(context: Context, arms: dict[int, Arm], least: float) -> None:
+    """Measures both speed-ups at the most experts, FLOP, loss and load; charts losses and speed-ups.
+
+    `least` is what dialects cost who knows them, in nats a byte.
+    """
     dense, most = arms[0], arms[max(arms)]
     context.samples["arms"] = {str(number): record(arm) for number, arm in arms.items()}
     steps = {number: gains(dense, arm, "steps") for number, arm in arms.items() if number}
@@ -26,6 +30,7 @@ def report(context: Context, arms: dict[int, Arm]) -> None:
         "seeds_that_never_got_there": {
             n: sum(c.steps_to(t) is None for c, t in _paired(dense, arm)) for n, arm in _named(arms).items()
         },
+        "last_losses_apart": {n: arm.apart for n, arm in _named(arms, 0).items()},
         "final_loss": {n: [c.final for c in arm.curves] for n, arm in _named(arms, 0).items()},
     }
     for name, found in (("speedup_steps", steps), ("speedup_seconds", seconds)):
@@ -39,6 +44,7 @@ def report(context: Context, arms: dict[int, Arm]) -> None:
     )
     gaps = [a.final - b.final for a, b in zip(most.curves, dense.curves, strict=True)]
     context.measure("loss_gap", mean_of(gaps), detail={"by_seed": gaps})
+    guard_dialects(context, dense, least)
     _load(context, most)
     _charts(context, arms, steps, seconds)
 
@@ -64,6 +70,17 @@ def gains(dense: Arm, arm: Arm, unit: str) -> list[float]:
         last = mine.marks[-1] if unit == "steps" else mine.seconds[-1]
         found.append(whole / (last if own is None else own))
     return found
+
+
+def guard_dialects(context: Context, dense: Arm, least: float) -> None:
+    """Guards, where there is time to learn, that the dense model knows more of dialects than of code alone.
+
+    Of what can be learnt of them, from the alphabet's size down to `least`, half is asked.
+    """
+    if context.full:
+        worst = max(apart["dialects"] for apart in dense.apart)
+        detail = f"Dense model's loss on dialects, its worst seed; {least:.2f} would be perfect."
+        context.guard("dialects_learnt", worst, (least + math.log(LETTERS)) / 2, detail)
 
 
 def _load(context: Context, arm: Arm) -> None:

@@ -19,5 +19,5 @@ def run(context: Context) -> None:
         context.progress(0.2 + 0.7 * index / len(numbers), f"training with {number} experts, 0 is dense")
         arms[number] = trainer.arm(number)
     context.progress(0.95, "steps and seconds to the dense loss")
-    findings.report(context, arms)
+    findings.report(context, arms, trainer.data.entropy)
     context.progress(1.0, "done")
