@@ -1,6 +1,6 @@
 """Papers side by side: the page, its form, and the same numbers as CSV."""
 
-from django.http import Http404, HttpResponse, QueryDict
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
@@ -49,9 +49,6 @@ def offered(search, choice):
     """Papers that the typed words find and that are not chosen yet."""
     if not search.is_valid():
         return []
-    try:
-        found = search.chosen_page().object_list
-    except Http404:
-        return []
     chosen = {paper.pk for paper in choice.papers}
+    found = search.papers()[: OFFERED + len(chosen)]
     return [paper for paper in found if paper.pk not in chosen][:OFFERED]
