@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from explorer import sidebyside
 from explorer.api import described, refused
-from explorer.search import with_evidence
+from explorer.listing import with_evidence
 from explorer.serializers import ClaimSerializer, MeasurementSerializer, PaperSerializer
 from explorer.views_compare import refusal
 from papers.models import Paper

@@ -221,9 +221,14 @@ class Search(forms.Form):
         filters = [papers for name, papers in self._filters.items() if name != facet]
         return reduce(BitMap.__and__, sorted(filters, key=len)) if filters else self.index.papers
 
+    def _by_relevance(self):
+        """The more of the words are in the title, the further up; of these the best evidence first."""
+        for band in evaluation.title_bands(self.index, self.found, self.alternatives):
+            yield from ordering.by_evidence(self.index, band)
+
     def _ids(self, start, stop):
         bands = {
-            "relevance": lambda: evaluation.title_bands(self.index, self.found, self.alternatives),
+            "relevance": self._by_relevance,
             "newest": lambda: [self.found],
             "measured": lambda: ordering.by_evidence(self.index, self.found),
             "gain": lambda: ordering.by_gain(self.index, self.found),
