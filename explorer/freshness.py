@@ -7,6 +7,7 @@ all transactions that were not over when it last looked, and reads those papers 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Lock
+from typing import NamedTuple
 
 from django.db import connection
 from pyroaring import BitMap
@@ -17,51 +18,60 @@ from explorer.snapshot import EMPTY, NOTHING, Snapshot
 NEWS = """
 WITH now AS (SELECT pg_current_snapshot() AS seen,
                     coalesce(pg_current_xact_id_if_assigned()::text::bigint, 0) AS own),
-     last AS (SELECT id, at FROM explorer_touched ORDER BY id DESC LIMIT 1),
-     lines AS (SELECT id, paper_id, stamp = own AS mine FROM explorer_touched, now WHERE stamp >= %s)
-SELECT pg_snapshot_xmin(seen)::text::bigint, own,
+     this AS (SELECT own, seen, pg_snapshot_xmin(seen)::text::bigint AS oldest FROM now),
+     lines AS (SELECT t.id, t.paper_id, t.stamp = own AS mine FROM explorer_touched t, this
+               WHERE t.stamp >= coalesce(%(since)s, oldest))
+SELECT oldest, own, clock_timestamp(),
   -- A base from the future came with a dump of another server: its stamps mean nothing here.
   (SELECT max(id) FROM explorer_base WHERE stamp <= pg_snapshot_xmax(seen)::text::bigint),
-  coalesce((SELECT id FROM last), 0), (SELECT at FROM last),
+  CASE WHEN %(since)s IS NULL THEN (SELECT count(*) FROM explorer_touched WHERE stamp <> own) END,
   (SELECT array_agg(id) FROM lines WHERE NOT mine), (SELECT array_agg(paper_id) FROM lines WHERE NOT mine),
   (SELECT array_agg(paper_id) FROM lines WHERE mine)
-FROM now
+FROM this
 """
-NOTHING_YET = 2**62  # no transaction has such a number: asks for no lines
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 _lock = Lock()
 _shared: dict[str, "Seen"] = {}
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A snapshot of what is committed; `applied` are the lines since `watermark` that are in it."""
+    """A snapshot of what is committed; `applied` are the lines since `watermark` that are in it.
+
+    `count` is of all lines there ever were since the base: all processes count alike, whatever the order.
+    """
 
     snapshot: Snapshot
     watermark: int
     applied: frozenset[int]
+    count: int
 
 
 @dataclass(frozen=True)
 class News:
-    """What PostgreSQL says at one moment. `own` is the open transaction that asks, 0 if it wrote nothing."""
+    """What PostgreSQL says at one moment. `own` is the open transaction that asks, 0 if it wrote nothing.
+
+    `lines` are those of others since the watermark asked for, or all that may still grow; `touched` are
+    their papers, `mine` those of our own. All of them are counted only when no watermark was given.
+    """
 
     watermark: int
     own: int
+    at: datetime
     base: int | None
-    version: int
-    changed: datetime | None
+    count: int | None
     lines: list[int]
     touched: list[int | None]
     mine: list[int | None]
 
     def unseen(self, applied):
-        """The papers of those lines of others that were not applied yet."""
-        return {paper for line, paper in zip(self.lines, self.touched, strict=True) if line not in applied}
+        """{line: paper} of those lines of others that were not applied yet."""
+        pairs = zip(self.lines, self.touched, strict=True)
+        return {line: paper for line, paper in pairs if line not in applied}
 
 
-@dataclass(frozen=True)
-class State:
-    """`version` rises with every change to what the index covers; `changed` says when the last one was."""
+class State(NamedTuple):
+    """`version` rises with every change to what the index covers; `changed` says when it was noticed."""
 
     version: int
     changed: datetime
@@ -71,30 +81,51 @@ def current():
     """The index as this request may see it: all that is committed, and what its own transaction wrote."""
     name = connection.settings_dict["NAME"]
     with _lock:
-        seen = _shared.get(name)
-        news = _news(seen.watermark if seen else NOTHING_YET)
-        unseen = news.unseen(seen.applied) if seen else set()
-        if seen is None or seen.snapshot.base != news.base or None in unseen:
-            if news.own:  # what is not committed may be in what is read now: it is not for others
-                return _loaded(news)
-            snapshot = _loaded(news)
-        else:
-            told = {"version": news.version, "changed": news.changed}
-            snapshot = _again(seen.snapshot, unseen, **told) if unseen else seen.snapshot
-        _shared[name] = Seen(snapshot, news.watermark, frozenset(news.lines))
+        seen, news = _caught_up(_shared.get(name))
+        if seen is None:  # what is not committed may be in what is read now: it is not for others
+            return _loaded(news, version=_own(news))
+        _shared[name] = seen
     if None in news.mine:
-        return _loaded(news)
-    return _again(snapshot, news.mine, version=news.version, epoch=object()) if news.mine else snapshot
+        return _loaded(news, version=_own(news))
+    if news.mine:
+        return _again(seen.snapshot, set(news.mine), version=_own(news), epoch=object())
+    return seen.snapshot
 
 
 def state():
-    news = _news(NOTHING_YET)
-    return State(news.version, news.changed or datetime(2000, 1, 1, tzinfo=UTC))
+    index = current()
+    return State(index.version, index.changed or BEGINNING)
+
+
+def _caught_up(seen):
+    """(what is committed now, the news of it). None if that can only be read mixed with what is not."""
+    news = _news(seen.watermark if seen else None)
+    unseen = news.unseen(seen.applied) if seen else {}
+    if seen and seen.snapshot.base == news.base and None not in unseen.values():
+        count, snapshot = seen.count + len(unseen), seen.snapshot
+        if unseen:
+            told = {"version": _version(news.base, count), "changed": news.at}
+            snapshot = _again(snapshot, set(unseen.values()), **told)
+        return Seen(snapshot, news.watermark, frozenset(news.lines), count), news
+    news = _news(None)
+    if news.own:
+        return None, news
+    snapshot = _loaded(news, version=_version(news.base, news.count))
+    return Seen(snapshot, news.watermark, frozenset(news.lines), news.count), news
+
+
+def _version(base, count):
+    return ((base or 0) << 40) + count
+
+
+def _own(news):
+    """A version that nobody else has: of what an open transaction sees."""
+    return (news.own << 80) + len(news.mine)
 
 
 def _news(since):
     with connection.cursor() as cursor:
-        cursor.execute(NEWS, [since])
+        cursor.execute(NEWS, {"since": since})
         *rest, lines, touched, mine = cursor.fetchone()
     return News(*rest, lines or [], touched or [], mine or [])
 
@@ -103,9 +134,9 @@ def _again(snapshot, papers, **told):
     return snapshot.with_documents(papers, documents(papers), **told)
 
 
-def _loaded(news):
+def _loaded(news, version):
     """From the stored base and what was touched since, or from the tables alone."""
-    began = Snapshot(news.base, version=news.version, changed=news.changed, **NOTHING)
+    began = Snapshot(news.base, version=version, changed=news.at, **NOTHING)
     if news.base is None:
         return began.with_documents([], documents())
     stamp, whole = _base(news.base)

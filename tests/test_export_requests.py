@@ -66,9 +66,9 @@ class TestConditionalRequests:
 
 def test_the_version_rises_with_a_new_paper_and_a_claim():
     versions = [freshness.state().version]
-    paper = make_paper()
+    make_paper()
     versions.append(freshness.state().version)
-    make_claim(paper)
+    make_claim(make_paper())
     versions.append(freshness.state().version)
     assert all(before < after for before, after in pairwise(versions))
 

@@ -202,10 +202,14 @@ def test_what_others_commit_late_is_found_at_once():
     assert begun.wait(10)
     make_paper(key="second")  # begun later, committed earlier
     assert keys() == {"first", "second"}
-    assert keys() == {"first", "second"}
+    before = freshness.state().version
+    assert freshness.state().version == before
     may_end.set()
     other.join()
     assert keys() == {"first", "second", "late"}
+    assert freshness.state().version > before
+    freshness._shared.clear()
+    assert freshness.current().version == freshness.state().version > before  # another process says the same
 
 
 @pytest.mark.django_db(transaction=True)

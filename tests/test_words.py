@@ -180,4 +180,4 @@ def test_ranges_of_measured_numbers_and_the_largest_gain():
     assert found("hardware=NVIDIA+H200") == {"triple"}
     asked = Search(QueryDict("sort=gain"))
     assert asked.is_valid()
-    assert [paper.key for paper in asked.every()] == ["half", "triple", "double", "unmeasured", "broken"]
+    assert [paper.key for paper in asked.every()] == ["half", "triple", "double", "broken", "unmeasured"]
