@@ -76,11 +76,11 @@ def authors(paper):
     return listed
 
 
-def coins(paper):
+def coins(facts):
     """The title attribute of a COinS span: one OpenURL context object."""
-    facts = shown(paper)
     preprint, doi = bibtex.on_arxiv_alone(facts), bibtex.doi(facts)
     form, genre, title, venue = PREPRINT if preprint else OPENURL.get(facts.kind, DOCUMENT)
+    author_field = "rft.creator" if preprint else "rft.au"
     parts = [
         ("ctx_ver", "Z39.88-2004"),
         ("rft_val_fmt", f"{KEV}{form}"),
@@ -90,18 +90,11 @@ def coins(paper):
         (f"rft.{venue}", facts.venue),
         ("rft.date", date(facts).replace("/", "-")),
         *((f"rft.{name}", facts.details.get(detail, "")) for detail, name in OPENURL_DETAILS.items()),
-        *(("rft.creator" if preprint else "rft.au", names.inverted(author)) for author in paper.author_list),
+        *((author_field, names.inverted(author)) for author in facts.authors.split(" and ") if author),
         ("rft_id", f"info:doi/{doi}" if doi else ""),
         ("rft_id", facts.url or bibtex.main_link(facts)),
     ]
     return urlencode([(name, value) for name, value in parts if value])
-
-
-def shown(paper):
-    """The facts that a row of a list has: it may have left abstracts and the like in the database."""
-    names = [[name.scheme, name.value] for name in paper.identifiers.all()]
-    columns = ("key", "kind", "title", "year", "month", "venue", "url", "details")
-    return Facts(identifiers=names, **{name: getattr(paper, name) for name in columns})
 
 
 def plain(paper):

@@ -34,16 +34,13 @@ class Choice:
 
 def choices(index, name, papers, chosen):
     """The lines of a facet; `papers` are those that all other filters leave. Of venues the most frequent."""
-    found = [
-        Choice(
-            value, label, papers.intersection_cardinality(having(index, name, value)), value in chosen, group
-        )
-        for value, label, group in offered(index, name)
-    ]
-    if name != "venue":
-        return found
-    found.sort(key=lambda choice: (not choice.chosen, -choice.count, choice.label))
-    return found[: max(MOST_VENUES, len(chosen))]
+    lines = offered(index, name)
+    counts = [papers.intersection_cardinality(having(index, name, line[0])) for line in lines]
+    found = list(zip(counts, lines, strict=True))
+    if name == "venue":
+        found.sort(key=lambda each: (each[1][0] not in chosen, -each[0], each[1][0]))
+        found = found[: max(MOST_VENUES, len(chosen))]
+    return [Choice(value, label, count, value in chosen, group) for count, (value, label, group) in found]
 
 
 def having(index, name, value):

@@ -5,6 +5,7 @@ A bad value is a form error that names its field; the list then shows the error 
 
 from dataclasses import replace
 from functools import cached_property, partial, reduce
+from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -101,13 +102,17 @@ class Search(forms.Form):
         """The matching papers in the chosen order: its length, slices of it, or all of it in chunks."""
         return Listing(len(self.found), self._ids)
 
+    def rows(self):
+        """The same as lines of HTML."""
+        return Listing(len(self.found), self._ids, partial(rows, self.index))
+
     def every(self):
         """All matching papers in the chosen order, read in chunks."""
         return iter(self.papers())
 
     def chosen_page(self):
         """One page of the list, as rows. Raises Http404, which says how many pages there are."""
-        pages = Paginator(Listing(len(self.found), self._ids, partial(rows, self.index)), PAGE_SIZE)
+        pages = Paginator(self.rows(), PAGE_SIZE)
         number = self.cleaned_data["page"] or 1
         try:
             return pages.page(number)
@@ -128,13 +133,15 @@ class Search(forms.Form):
 
     def query(self, **changes):
         """The query string of this search, without its page; fields given are changed, None removes one."""
-        kept = QueryDict(mutable=True)
-        for name in self.fields:
-            given = changes[name] if name in changes else self.data.getlist(name)
-            values = [str(value) for value in (given if isinstance(given, list) else [given]) if value]
-            if values and name != "page":
-                kept.setlist(name, values)
-        return kept.urlencode()
+        kept = dict(self._asked)
+        for name, given in changes.items():
+            kept[name] = [str(value) for value in (given if isinstance(given, list) else [given]) if value]
+        return urlencode([(name, value) for name in self.fields for value in kept.get(name, ())])
+
+    @cached_property
+    def _asked(self):
+        asked = ((name, [value for value in self.data.getlist(name) if value]) for name in self.fields)
+        return {name: values for name, values in asked if values and name != "page"}
 
     @property
     def order(self):

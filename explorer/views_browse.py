@@ -1,7 +1,9 @@
 """Pages for reading: the front page, the list of papers, one paper, techniques, the method."""
 
+from urllib.parse import urlencode
+
 from django.db import connection
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
@@ -29,7 +31,7 @@ from papers.models import AXES, Claim, Paper, Technique
 from reproduce import batches, catalogue, pool
 from reproduce.models import Measurement, Run
 
-SHOWN = 8
+SHOWN, MOST_OF_TECHNIQUE = 8, 50
 
 
 @require_safe
@@ -64,7 +66,6 @@ def papers(request):
         return leave_for(request, named[2])
     facets = search.facets()
     context = {"search": search, "page": search.chosen_page(), "facets": facets, "named": named}
-    context["most"] = max((choice.count for choice in facets["year"]), default=1)
     context["numbers"] = [(name, label, request.GET.get(name, "")) for name, (label, _) in NUMBERS.items()]
     response = render(request, "papers/_browse.html" if in_place(request) else "papers/list.html", context)
     response["HX-Push-Url"] = f"/papers?{search.query()}"
@@ -126,14 +127,14 @@ def technique(request, slug):
     """A technique's evidence, then its papers, best evidence first."""
     found = technique_called(slug)
     measured = comparison.latest().filter(run__paper__techniques=found, claim__isnull=False)
-    listed = with_evidence(found.papers.in_full())
+    papers = Search(QueryDict(urlencode({"technique": slug, "sort": "measured"})))
     context = {
         "technique": found,
         "measurements": comparison.with_lanes(
             comparison.pooled(measured.order_by("-headline", "run_id", "position"))
         ),
         # As the list sorts by evidence: the page links to its third page for what does not fit here.
-        "papers": listed.order_by("-measured", "-claimed", *Paper.objects.newest().query.order_by),
+        "papers": papers.rows()[:MOST_OF_TECHNIQUE] if papers.is_valid() else [],
         "total": found.papers.count(),
         "figures": drawing.on_page(technique_figures(found)),
         "recipes": batches.recipes_of(found),

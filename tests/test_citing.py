@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from explorer import citing, sitemaps
+from papers.facts import Facts
 from papers.models import Paper
 from tests.making import make_paper, make_technique
 
@@ -41,7 +42,7 @@ KINDS = {
 
 
 def told(paper):
-    return {name: values[0] for name, values in parse_qs(citing.coins(paper)).items()}
+    return {name: values[0] for name, values in parse_qs(citing.coins(Facts.of(paper))).items()}
 
 
 @pytest.mark.django_db
@@ -59,8 +60,8 @@ def test_every_kind_of_paper_is_told_by_zoteros_rules(kind):
     assert (object_["rft_val_fmt"], object_.get("rft.genre")) == (form, genre)
     assert (object_[f"rft.{title}"], object_[f"rft.{venue}"]) == ("Sums = 100% & more", "A Venue")
     # Zotero looks for the genre letter by letter, and splits each part at its only =.
-    assert all(part.count("=") == 1 for part in citing.coins(paper).split("&"))
-    assert genre is None or f"&rft.genre={genre}&" in citing.coins(paper)
+    assert all(part.count("=") == 1 for part in citing.coins(Facts.of(paper)).split("&"))
+    assert genre is None or f"&rft.genre={genre}&" in citing.coins(Facts.of(paper))
 
 
 @pytest.mark.django_db
@@ -87,7 +88,7 @@ def test_a_span_asks_the_database_for_nothing(django_assert_num_queries):
     make_paper([("arxiv", "2401.00001")], abstract="It adds.")
     [paper] = Paper.objects.in_full().defer("abstract", "search", "sources")
     with django_assert_num_queries(0):
-        assert "2401.00001" in citing.coins(paper)
+        assert "2401.00001" in citing.coins(Facts.of(paper))
 
 
 @pytest.mark.django_db

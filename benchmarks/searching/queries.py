@@ -135,7 +135,7 @@ class Mix:
         """The beginning of a word of a title; sometimes after a whole common word."""
         word = chosen.choice(self._words(self._subject(chosen)[1]))
         before = (chosen.choice(self.common),) if chosen.random() < 0.3 else ()
-        return Query("", words=before, prefix=word[: chosen.randint(2, max(3, len(word) - 1))])
+        return Query("", words=before, prefix=word[: chosen.randint(3, max(3, len(word) - 1))])
 
     def author(self, chosen):
         name = self._subject(chosen)[2].split(" and ")[0].split(",")[0]
@@ -143,7 +143,7 @@ class Mix:
 
     def deep_page(self, chosen):
         if chosen.random() < 0.5:
-            return Query("", page=self._deep(self.total, chosen), sort=chosen.choice(("", "title")))
+            return Query("", page=self._deep(self.total, chosen), sort=chosen.choice(("", "measured")))
         axis, count = chosen.choice(self.axes)
         return Query("", facets={"axis": (axis,)}, page=self._deep(count, chosen))
 

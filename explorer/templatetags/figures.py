@@ -1,11 +1,12 @@
 """Numbers, spans and verdicts as people read them: three significant digits, the metric's own unit."""
 
+from functools import lru_cache
+
 from django import template
-from django.utils.html import format_html, format_html_join
+from django.utils.html import escape, format_html
 from django.utils.safestring import mark_safe
 from django.utils.text import slugify
 
-from explorer import citing
 from papers.metrics import METRICS
 from reproduce import catalogue
 
@@ -139,24 +140,38 @@ def search_link(search, **changes):
     return search.query(**changes)
 
 
-CHOICE = (
-    '<label class="choice{}"><input type="checkbox" form="search" id="{}-{}" name="{}" value="{}"{}>'
-    ' <span>{}</span> <span class="count">{}</span></label>\n'
-)
-
-
 @register.simple_tag
 def choices(facet, lines):
     """The check boxes of a facet. In Python: a template of a hundred lines costs more than the search."""
-    return format_html_join("", CHOICE, (_choice(facet, line) for line in lines))
+    return mark_safe("".join(_choice(facet, line) for line in lines))
 
 
 def _choice(facet, line):
-    look = (" none" if not line.count else "") + (f" axis-{line.value}" if facet == "axis" else "")
-    checked = mark_safe(" checked") if line.chosen else ""
-    return look, facet, slugify(line.value), facet, line.value, checked, line.label, line.count
+    look, middle, end = _choice_parts(facet, line.value, line.label)
+    none, checked = "" if line.count else " none", " checked" if line.chosen else ""
+    return f"{look}{none}{middle}{checked}{end}{line.count}</span></label>\n"
 
 
 @register.simple_tag
-def coins(paper):
-    return citing.coins(paper)
+def years(search, lines):
+    """The histogram of years: each a link that filters by it, and a bar."""
+    most = max((line.count for line in lines), default=1)
+    return mark_safe("".join(_year(search.query(year=line.value), line, most) for line in lines))
+
+
+def _year(query, line, most):
+    current = " aria-current=true" if line.chosen else ""
+    return (
+        f'<a data-year="{line.value}" href="/papers?{escape(query)}"{current}>'
+        f'<span>{line.label}</span> <meter min="0" max="{most or 1}" value="{line.count}" aria-hidden="true">'
+        f'</meter> <span class="count">{line.count}</span></a>\n'
+    )
+
+
+@lru_cache(maxsize=4096)
+def _choice_parts(facet, value, label):
+    """What stays the same of a check box, around what does not."""
+    look = f'<label class="choice{f" axis-{value}" if facet == "axis" else ""}'
+    name = f'id="{facet}-{slugify(value)}" name="{facet}" value="{escape(value)}"'
+    middle = f'"><input type="checkbox" form="search" {name}'
+    return look, middle, f'> <span>{escape(label)}</span> <span class="count">'
