@@ -10,7 +10,6 @@ from playwright.sync_api import expect
 
 from explorer import citing, sitemaps
 from papers.facts import Facts
-from papers.models import Paper
 from tests.making import make_paper, make_technique
 
 SITEMAP = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
@@ -81,14 +80,6 @@ def test_a_preprint_is_one_for_zotero():
         "rft.creator": "",
         "rft_id": "info:doi/10.48550/arXiv.2401.00001",
     }
-
-
-@pytest.mark.django_db
-def test_a_span_asks_the_database_for_nothing(django_assert_num_queries):
-    make_paper([("arxiv", "2401.00001")], abstract="It adds.")
-    [paper] = Paper.objects.in_full().defer("abstract", "search", "sources")
-    with django_assert_num_queries(0):
-        assert "2401.00001" in citing.coins(Facts.of(paper))
 
 
 @pytest.mark.django_db

@@ -1,6 +1,7 @@
 """Numbers, spans and verdicts as people read them: three significant digits, the metric's own unit."""
 
 from functools import lru_cache
+from itertools import groupby
 
 from django import template
 from django.utils.html import escape, format_html
@@ -150,6 +151,18 @@ def _choice(facet, line):
     look, middle, end = _choice_parts(facet, line.value, line.label)
     none, checked = "" if line.count else " none", " checked" if line.chosen else ""
     return f"{look}{none}{middle}{checked}{end}{line.count}</span></label>\n"
+
+
+@register.simple_tag
+def grouped_choices(facet, lines):
+    """The check boxes of a facet in groups that fold; one is open if something in it is chosen."""
+    groups = [(name, list(group)) for name, group in groupby(lines, key=lambda line: line.group)]
+    return mark_safe("".join(_group(facet, name, group) for name, group in groups))
+
+
+def _group(facet, name, lines):
+    state = " open" if any(line.chosen for line in lines) else ""
+    return f"<details{state}>\n<summary>{escape(name)}</summary>\n{choices(facet, lines)}</details>\n"
 
 
 @register.simple_tag
