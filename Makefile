@@ -14,6 +14,7 @@ COMMA := ,
 KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 INSTALLED := $(VENV)/installed-$(KEY)-$(or $(subst $(COMMA),-,$(EXTRAS)),plain)
 DEVELOPED := $(VENV)/installed-$(KEY)-worker-dev
+BENCHED := $(VENV)/installed-$(KEY)-worker-dev-bench
 
 .PHONY: up down test lint bench chaos recipes-smoke
 
@@ -39,7 +40,7 @@ lint: $(DEVELOPED)
 	trap '"$(PY)" -m config.embedded stop >/dev/null; rm -rf "$$SPECTRUM_VAR"' EXIT; \
 	"$(PY)" -m config.embedded start >/dev/null && "$(PY)" manage.py makemigrations --check --dry-run
 
-bench: $(DEVELOPED)
+bench: $(BENCHED)
 	@set -e; for script in $(filter-out %/throwaway.py %/idlers.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; "$(PY)" "$$script"; done
 
 # Everything is killed at random, on each broker: `make test` has a short form. CHAOS=--allow-missing skips a broker

@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.postgres",
     "django.contrib.sessions",
+    "django.contrib.sitemaps",
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
@@ -103,6 +104,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "explorer.timing.ServerTimingMiddleware",
     "explorer.outage.DatabaseOutageMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -264,6 +266,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "reproduce.tasks.look_at_schedules",
         "schedule": 60.0,
         "options": {"queue": "house", "expires": 60},
+    },
+    "index": {
+        "task": "explorer.tasks.fold_index",
+        "schedule": 3600.0,
+        "options": {"queue": "house", "expires": 3600},
     },
 }
 RUN_DIR = VAR / "runs"

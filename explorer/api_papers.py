@@ -11,7 +11,8 @@ from rest_framework.response import Response
 
 from explorer.addresses import present_key
 from explorer.api import PageQuery, checked, described, in_pages, page_of, query, refused
-from explorer.search import Search, with_evidence
+from explorer.listing import with_evidence
+from explorer.search import Search
 from explorer.serializers import ClaimSerializer, PaperDetailSerializer, PaperSerializer, TechniqueSerializer
 from papers.metrics import METRICS
 from papers.models import Claim, Paper, Technique
@@ -50,7 +51,7 @@ def papers(request):
     if errors or not search.is_valid():
         raise refused(search.errors | errors)
     paging = checked(PageQuery, {name: asked[name] for name in PAGING if asked.get(name)})
-    return page_of(request, search.papers().in_full(), PaperSerializer, paging)
+    return page_of(request, search.papers(), PaperSerializer, paging)
 
 
 @described("papers_retrieve", {200: PaperDetailSerializer}, problems=[404])

@@ -1,31 +1,14 @@
-"""Charts, declared with Altair and drawn on the server: an SVG that needs no JavaScript, its data beneath.
-
-Vega paints in stand-in colours, which become CSS variables, so that a drawn chart follows light and dark.
-"""
-
-import csv
-import hashlib
-import io
-import json
-import re
-from urllib.parse import quote
+"""Charts of lines, declared with Altair: the series of a bundle, the trace of a GPU, a number run by run."""
 
 import altair as alt
-import vl_convert
-from django.core.cache import cache
-from django.template.loader import render_to_string
-from django.utils.safestring import mark_safe
 
+from explorer import drawing
+from explorer.csv_text import as_csv
+from explorer.drawing import INK, LINES, LOOK, MUTED, NUMBER
 from explorer.templatetags.figures import plain
 
-VERSION = 5  # raise it when the same data is to be drawn differently
-MONTH_S = 30 * 24 * 3600
-WIDTH, HEIGHT, MOST_POINTS = 460, 250, 80
-INK, MUTED, RULE = "#010101", "#020202", "#030303"
-LINES = [f"#0000f{number}" for number in range(1, 7)]
-VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--line)"} | {
-    colour: f"var(--line-{number})" for number, colour in enumerate(LINES, 1)
-}
+WIDTH, HEIGHT, MOST_POINTS = 530, 300, 80
+LEGEND_LINE = 18
 # Lines that the measured ones are held against, by how their labels begin: in the colours of text.
 LEVELS = {"claimed": INK, "roofline limit": MUTED}
 TRACES = {
@@ -38,7 +21,7 @@ TRACES = {
 
 
 def draw_series(series):
-    """One series of a bundle as a figure: chart, table of its data, CSV."""
+    """One series of a bundle as a figure."""
     rows = [
         {"line": line["label"], "x": x, "y": y, "low": low, "high": high}
         for line in series["lines"]
@@ -46,7 +29,8 @@ def draw_series(series):
             line["x"], line["y"], line.get("low") or line["y"], line.get("high") or line["y"], strict=True
         )
     ]
-    return figure(series["title"], axis_title(series["x"]), axis_title(series["y"]), rows, series)
+    axes = {"x": series["x"], "y": series["y"]}
+    return figure(series["title"], axis_title(series["x"]), axis_title(series["y"]), rows, axes)
 
 
 def draw_trace(trace, name):
@@ -67,6 +51,11 @@ def draw_trace(trace, name):
     return figure(title, "time (s)", unit, rows, axes) if rows else None
 
 
+def draw_traces(trace):
+    """Every quantity that was recorded."""
+    return [figure for name in TRACES if (figure := draw_trace(trace, name))]
+
+
 def draw_trend(title, y_title, points, claimed):
     """A number run by run in the order of torch: `points` are (torch, date, run, value, low, high)."""
     rows = []
@@ -80,15 +69,18 @@ def draw_trend(title, y_title, points, claimed):
 
 
 def figure(title, x_title, y_title, rows, axes):
-    context = {
-        "title": title,
-        "svg": mark_safe(drawn(title, x_title, y_title, rows, axes)),
-        "x_title": x_title,
-        "y_title": y_title,
-        "rows": [{**row, "x": number_or_word(row["x"]), "y": plain(row["y"])} for row in rows],
-        "csv": quote(as_csv(x_title, y_title, rows)),
-    }
-    return mark_safe(render_to_string("_chart.html", context))
+    return drawing.Figure(
+        title=title,
+        kind="lines",
+        data=(x_title, y_title, rows, axes),
+        size=(WIDTH, height(labels_of(rows))),
+        head=[("Line", not NUMBER), (x_title, NUMBER), (y_title, NUMBER)],
+        rows=[(row["line"], number_or_word(row["x"]), plain(row["y"])) for row in rows],
+        csv=as_csv(
+            ["line", x_title, y_title, "low", "high"],
+            ([row["line"], row["x"], row["y"], row["low"], row["high"]] for row in rows),
+        ),
+    )
 
 
 def number_or_word(x):
@@ -100,8 +92,9 @@ def axis_title(axis):
 
 
 def declare(x_title, y_title, rows, axes):
-    """The Vega-Lite of lines with their intervals. Lines differ by dash and shape as well as by colour."""
-    labels = list(dict.fromkeys(row["line"] for row in rows))
+    """The chart of lines with their intervals. Lines differ by dash and shape as well as by colour."""
+    rows = [{**row, "told": told(row)} for row in rows]
+    labels = labels_of(rows)
     free = iter(LINES * (1 + len(labels) // len(LINES)))
     colours = [level_colour(label) or next(free) for label in labels]
     named = {"legend": legend(labels) if len(labels) > 1 else None}
@@ -112,20 +105,29 @@ def declare(x_title, y_title, rows, axes):
     )
     line = chart.encode(y=alt.Y("y:Q", title=y_title, scale=y_scale))
     apart = axes["x"].get("ordinal")  # between two runs there is nothing that a band could cover
-    around = chart.mark_rule(strokeWidth=3, opacity=0.45) if apart else chart.mark_errorband(opacity=0.18)
+    around = chart.mark_area(opacity=0.18, aria=False)
+    if apart:
+        around = chart.mark_rule(strokeWidth=3, opacity=0.45, aria=False)
     layers = [
         around.encode(y=alt.Y("low:Q", title=y_title, scale=y_scale), y2="high:Q"),
-        line.mark_line(strokeWidth=2).encode(
+        line.mark_line(strokeWidth=2, aria=False).encode(
             strokeDash=alt.StrokeDash("line:N", scale=alt.Scale(domain=labels), legend=None)
         ),
     ]
     if len(rows) <= MOST_POINTS:
         layers.append(
             line.mark_point(size=34, filled=True, opacity=1).encode(
-                shape=alt.Shape("line:N", scale=alt.Scale(domain=labels), **named)
+                shape=alt.Shape("line:N", scale=alt.Scale(domain=labels), **named), description="told:N"
             )
         )
-    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT).configure(**LOOK).to_dict()
+    look = LOOK | {"autosize": {"type": "fit", "contains": "padding"}}
+    return alt.layer(*layers).properties(width=WIDTH, height=height(labels)).configure(**look)
+
+
+def told(row):
+    """What one reads at a point."""
+    span = f" ({plain(row['low'])} – {plain(row['high'])})" if row["low"] != row["high"] else ""
+    return f"{row['line']}, {number_or_word(row['x'])}: {plain(row['y'])}{span}"
 
 
 def quantity(title, axis, rows):
@@ -152,53 +154,24 @@ def level_colour(label):
     return next((colour for begin, colour in LEVELS.items() if label.startswith(begin)), None)
 
 
-def legend(labels):
+def labels_of(rows):
+    return list(dict.fromkeys(row["line"] for row in rows))
+
+
+def height(labels):
+    return HEIGHT + LEGEND_LINE * legend_lines(labels)
+
+
+def legend_columns(labels):
     """As many columns as the longest label leaves room for."""
     longest = max(map(len, labels))
-    columns = 3 if longest <= 18 else 2 if longest <= 30 else 1
+    return 3 if longest <= 18 else 2 if longest <= 30 else 1
+
+
+def legend_lines(labels):
+    return -(-len(labels) // legend_columns(labels)) if len(labels) > 1 else 0
+
+
+def legend(labels):
+    columns = legend_columns(labels)
     return alt.Legend(orient="top", title=None, columns=columns, labelLimit=WIDTH, symbolOpacity=1)
-
-
-LOOK = {
-    "background": "transparent",
-    "view": {"stroke": None},
-    "axis": {
-        "labelColor": MUTED,
-        "titleColor": INK,
-        "gridColor": RULE,
-        "domainColor": MUTED,
-        "tickColor": MUTED,
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titleFontWeight": 500,
-        "titlePadding": 8,
-    },
-    "legend": {"labelColor": INK, "labelFontSize": 12, "symbolStrokeWidth": 0, "symbolSize": 60},
-}
-
-
-def drawn(title, *data):
-    """The SVG of this data, drawn once and kept by its content."""
-    content = json.dumps([VERSION, title, data], sort_keys=True)
-    key = f"chart:{hashlib.sha256(content.encode()).hexdigest()}"
-    if (svg := cache.get(key)) is None:
-        svg = tidy(vl_convert.vegalite_to_svg(declare(*data)), title)
-        cache.set(key, svg, MONTH_S)
-    return svg
-
-
-def tidy(svg, title):
-    """Our colours for the stand-ins, one label for the whole, no style attribute: our CSP is strict."""
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(f'"{colour}"', f'"{variable}"')
-    svg = re.sub(r' (style|role|aria-[a-z]+|font-family)="[^"]*"', "", svg)
-    label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-
-
-def as_csv(x_title, y_title, rows):
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(["line", x_title, y_title, "low", "high"])
-    writer.writerows([row["line"], row["x"], row["y"], row["low"], row["high"]] for row in rows)
-    return out.getvalue()

@@ -6,8 +6,8 @@ from math import log2
 
 from django.db.models import OuterRef, Subquery
 
-from explorer.search import scored
 from papers.models import Claim
+from reproduce import catalogue, pooling
 from reproduce.models import Measurement, Run
 from reproduce.recipes.spec import Recipe
 
@@ -47,17 +47,23 @@ class Row:
 
 def latest():
     """The newest scored measurement of each (paper, name), with its run and claim."""
-    same = scored().filter(run__paper=OuterRef("run__paper"), name=OuterRef("name"))
+    scored = Measurement.objects.scored()
+    same = scored.filter(run__paper=OuterRef("run__paper"), name=OuterRef("name"))
     newest = same.order_by("-run__finished", "-pk").values("pk")[:1]
-    return scored().filter(pk=Subquery(newest)).select_related("claim", "run", "run__paper")
+    return _light(scored.filter(pk=Subquery(newest)))
 
 
 def contributed():
     """What full runs elsewhere measured, newest run first: shown apart from ours, and never counted."""
-    heavy = (f"run__{name}" for name in Run.HEAVY)
     found = Measurement.objects.filter(run__origin=Run.Origin.CONTRIBUTED, run__preset="full")
-    found = found.select_related("claim", "run__paper", "run__requested_by")
-    return found.defer(*heavy, "run__paper__abstract", "run__paper__search").order_by("-run", "position")
+    return _light(found).select_related("run__requested_by").order_by("-run", "position")
+
+
+def _light(measurements):
+    """With claim, run and paper, but without bundles and abstracts, which no page of numbers shows."""
+    heavy = (f"run__{name}" for name in Run.HEAVY)
+    found = measurements.select_related("claim", "run__paper")
+    return found.defer(*heavy, "run__paper__abstract", "run__paper__search")
 
 
 def headlines(limit, each_paper=3):
@@ -66,18 +72,43 @@ def headlines(limit, each_paper=3):
     by_paper = defaultdict(list)
     for each in judged.order_by("-headline", "-run__finished", "position"):
         by_paper[each.run.paper_id].append(each)
-    return with_lanes(each for measured in by_paper.values() for each in measured[:each_paper])[:limit]
+    shown = [each for measured in by_paper.values() for each in measured[:each_paper]]
+    return with_lanes(pooled(shown[:limit]))
 
 
 def of_paper(paper, recipes):
     """Every claim of a paper as a Row, and the measurements that no claim asks for."""
-    measured = with_lanes(latest().filter(run__paper=paper).order_by("run_id", "position"))
+    measured = with_lanes(pooled(latest().filter(run__paper=paper).order_by("run_id", "position")))
     asked = {measure.claim: recipe for recipe in recipes for measure in recipe.measures}
     rows = [
         Row(claim, [each for each in measured if each.claim_id == claim.pk], asked.get(claim.slug))
         for claim in paper.claims.all()
     ]
     return rows, [each for each in measured if each.claim_id is None]
+
+
+def pooled(measurements):
+    """The measurements as a list; where their run has repeats, each says the pooled number of all `repeats`.
+
+    The very number of the recipe's own page: see reproduce/pooling.py. They are to be shown, not saved.
+    """
+    found = list(measurements)
+    recipes = [recipe for slug in {each.run.recipe for each in found} if (recipe := catalogue.recipe(slug))]
+    numbers = {
+        (run.pk, number.measure.name): number
+        for pools in (pooling.present(recipes) if recipes else {}).values()
+        for pool in pools
+        for run in pool.runs
+        for number in pool.numbers
+    }
+    for each in found:
+        number = numbers.get((each.run_id, each.name))
+        each.repeats = number.runs if number else 1
+        if each.repeats > 1:
+            each.value, each.low, each.high, each.n = number.value, number.low, number.high, number.n
+            each.predicted = number.predicted
+            each.verdict, each.verdict_reason = number.verdict.code, number.verdict.reason
+    return found
 
 
 def with_lanes(measurements):

@@ -1,7 +1,8 @@
-"""The one thing the surface keeps of its own: API tokens, stored hashed."""
+"""What the surface keeps of its own: API tokens, stored hashed, and the index that search reads."""
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Now
 
 
 class ApiToken(models.Model):
@@ -16,3 +17,43 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Touched(models.Model):
+    """Triggers write a line for each paper whose row, tags, names, claims or measurements change.
+
+    A web process pulls the lines since it last looked, so that its index is never behind (snapshot.py).
+    """
+
+    paper_id = models.BigIntegerField(null=True, help_text="Empty: anything may have changed")
+    stamp = models.BigIntegerField(help_text="The transaction that changed it, as a number that only rises")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["stamp", "paper_id"], name="touched_since")]
+
+    def __str__(self) -> str:
+        return f"{self.paper_id} at {self.stamp}"
+
+
+class Base(models.Model):
+    """One whole index of all papers, as `manage.py index_papers` stored it; it holds up to its stamp."""
+
+    stamp = models.BigIntegerField()
+    papers = models.BinaryField(help_text="A roaring bitmap of all ids")
+    built = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"Base {self.pk}"
+
+
+class Posting(models.Model):
+    """The papers that one facet value or one word has, as a roaring bitmap of their ids."""
+
+    pk = models.CompositePrimaryKey("base_id", "key")
+    base = models.ForeignKey(Base, on_delete=models.CASCADE, db_index=False)
+    key = models.TextField(db_collation="C", help_text='"f/year=2023", "w/quantiz"')
+    bitmap = models.BinaryField()
+
+    def __str__(self) -> str:
+        return self.key

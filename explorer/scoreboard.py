@@ -69,8 +69,7 @@ def lines(axis: str = "", verdict: str = "") -> list[Line]:
     papers = catalogue.papers()
     prefetch_related_objects(list({p.pk: p for p in papers.values()}.values()), "techniques", "claims")
     pools = pooling.headlines(catalogue.recipes())
-    ours = Run.objects.filter(status="done", preset="full").exclude(origin=Run.Origin.CONTRIBUTED)
-    earlier = dict(ours.order_by().values_list("recipe").annotate(Count("pk")))
+    earlier = dict(Run.objects.scored().order_by().values_list("recipe").annotate(Count("pk")))
     found = []
     for recipe in catalogue.recipes():
         paper = papers.get(recipe.slug)

@@ -3,63 +3,33 @@
 A bad value is a form error that names its field; the list then shows the error instead of guessing.
 """
 
-import re
-from dataclasses import dataclass
-from functools import reduce
-from operator import or_
+from dataclasses import replace
+from functools import cached_property, partial, reduce
+from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.paginator import EmptyPage, Paginator
-from django.db.models import Count, OuterRef, Q, Subquery, Value
-from django.db.models.functions import Coalesce
 from django.http import Http404, QueryDict
+from pyroaring import BitMap
 
+from explorer import evaluation, facets, freshness, ordering, words
+from explorer.documents import NUMBERS
+from explorer.facets import EVIDENCE, FACETS
+from explorer.fields import FIRST_YEAR, LAST_YEAR, NumbersField, TagsField, YearsField, span
+from explorer.listing import Listing
+from explorer.rows import rows
+from explorer.snapshot import EMPTY
 from papers import identity
-from papers.models import AXES, Claim, Identifier, Paper, Technique
-from reproduce import catalogue
-from reproduce.models import Measurement, Run
+from papers.models import AXES
 
 PAGE_SIZE = 25
-FIRST_YEAR, LAST_YEAR = 1900, 2100  # as the database allows them
-EVIDENCE = {
-    "claims": "has claims",
-    "recipe": "has a recipe",
-    "measured": "measured on a GPU",
-    **{code: label.lower() for code, label in Measurement.Verdict.choices if code != "invalid"},
-}
 SORTS = {
     "relevance": "Best match",
     "newest": "Newest",
     "measured": "Most measured",
-    "title": "Title",
+    "gain": "Largest measured gain",
 }
-FACETS = ("axis", "technique", "year", "evidence")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One line of a facet: how many papers it would leave if it were the only choice of its facet."""
-
-    value: str
-    label: str
-    count: int
-    chosen: bool
-    group: str = ""
-
-
-class YearField(forms.CharField):
-    """A year, or a span of years: 2023, 2022..2024, 2022.., ..2016. Cleans to (first, last)."""
-
-    def clean(self, value):
-        text = super().clean(value)
-        if not text:
-            return None, None
-        if re.fullmatch(r"\d{4}", text):
-            return year(text), year(text)
-        if not (found := re.fullmatch(r"(\d{4})?\.\.(\d{4})?", text)) or text == "..":
-            raise ValidationError("Give a year as 2023, or a span as 2022..2024.")
-        return span(*(year(end) if end else None for end in found.groups()))
 
 
 class Search(forms.Form):
@@ -67,16 +37,43 @@ class Search(forms.Form):
 
     q = forms.CharField(label="Words", max_length=300, required=False)
     axis = forms.MultipleChoiceField(choices=list(AXES.items()), required=False)
-    technique = forms.ModelMultipleChoiceField(Technique.objects.all(), to_field_name="slug", required=False)
-    year = YearField(max_length=12, required=False)
+    technique = TagsField(label="Techniques by their slugs")
+    year = YearsField(label="A year, or a span as 2022..2024", max_length=12, required=False)
     year_from = forms.IntegerField(label="From", min_value=FIRST_YEAR, max_value=LAST_YEAR, required=False)
     year_to = forms.IntegerField(label="To", min_value=FIRST_YEAR, max_value=LAST_YEAR, required=False)
+    venue = TagsField(label="Venues, as they are written here")
+    code = forms.ChoiceField(choices=[("yes", "has code")], required=False)
     evidence = forms.MultipleChoiceField(choices=list(EVIDENCE.items()), required=False)
+    hardware = TagsField(label="What it was measured on")
+    speedup = NumbersField(label="Measured speed-up, as 2.. or 1.5..3", max_length=30, required=False)
+    memory = NumbersField(label="Measured memory ratio", max_length=30, required=False)
+    bits = NumbersField(label="Measured bits per weight", max_length=30, required=False)
+    trainable = NumbersField(label="Measured trainable share", max_length=30, required=False)
     sort = forms.ChoiceField(choices=list(SORTS.items()), required=False)
     page = forms.IntegerField(min_value=1, max_value=1_000_000, required=False)
 
     def __init__(self, data=None):
         super().__init__(QueryDict() if data is None else data, auto_id="search-%s")
+
+    def clean_q(self):
+        """The words as they were typed; what they mean is kept as `alternatives`."""
+        try:
+            read = words.read(self.cleaned_data["q"])
+        except words.UnreadableError as error:
+            raise ValidationError(str(error)) from None
+        self.alternatives = [[self._meant(term) for term in terms] for terms in read]
+        return self.cleaned_data["q"]
+
+    def clean_technique(self):
+        return self._known(
+            "technique", {each.slug for each in facets.techniques(self.index.version)}, "see /techniques"
+        )
+
+    def clean_venue(self):
+        return self._known("venue", self.index.values_of("venue"), 'write for example "ICLR"')
+
+    def clean_hardware(self):
+        return self._known("hardware", self.index.values_of("hardware"), "see /workers and /runs")
 
     def clean(self):
         cleaned = super().clean()
@@ -86,18 +83,36 @@ class Search(forms.Form):
             self.add_error("year_to", error)
         return cleaned
 
-    def papers(self, without=()):
-        """The matching papers in the chosen order; `without` names facets to leave out.
+    @cached_property
+    def index(self):
+        """All papers as this request may see them."""
+        return freshness.current()
+
+    @cached_property
+    def found(self):
+        """The ids of all matching papers.
 
         An identifier for words is that one paper, whatever else is chosen: as the page leads straight there.
         """
         if (named := self.record()) and named[2]:
-            return with_evidence(Paper.objects.filter(pk=named[2].pk))
-        return with_evidence(self._filtered(without)).order_by(*self._order())
+            return BitMap([named[2].pk])
+        return self._without(None)
+
+    def papers(self):
+        """The matching papers in the chosen order: its length, slices of it, or all of it in chunks."""
+        return Listing(len(self.found), self._ids)
+
+    def rows(self):
+        """The same as lines of HTML."""
+        return Listing(len(self.found), self._ids, partial(rows, self.index))
+
+    def every(self):
+        """All matching papers in the chosen order, read in chunks."""
+        return iter(self.papers())
 
     def chosen_page(self):
-        """One page of the list. Raises Http404, which says how many pages there are."""
-        pages = Paginator(self.papers().in_full(), PAGE_SIZE)
+        """One page of the list, as rows. Raises Http404, which says how many pages there are."""
+        pages = Paginator(self.rows(), PAGE_SIZE)
         number = self.cleaned_data["page"] or 1
         try:
             return pages.page(number)
@@ -112,17 +127,21 @@ class Search(forms.Form):
 
     def facets(self):
         """{facet: [Choice]}: each facet is counted without its own filter, and zero is shown too."""
-        return {name: getattr(self, f"_{name}_choices")() for name in FACETS}
+        return {
+            name: facets.choices(self.index, name, self._without(name), self._values(name)) for name in FACETS
+        }
 
     def query(self, **changes):
         """The query string of this search, without its page; fields given are changed, None removes one."""
-        kept = QueryDict(mutable=True)
-        for name in self.fields:
-            given = changes[name] if name in changes else self.data.getlist(name)
-            values = [str(value) for value in (given if isinstance(given, list) else [given]) if value]
-            if values and name != "page":
-                kept.setlist(name, values)
-        return kept.urlencode()
+        kept = dict(self._asked)
+        for name, given in changes.items():
+            kept[name] = [str(value) for value in (given if isinstance(given, list) else [given]) if value]
+        return urlencode([(name, value) for name in self.fields for value in kept.get(name, ())])
+
+    @cached_property
+    def _asked(self):
+        asked = ((name, [value for value in self.data.getlist(name) if value]) for name in self.fields)
+        return {name: values for name, values in asked if values and name != "page"}
 
     @property
     def order(self):
@@ -136,23 +155,38 @@ class Search(forms.Form):
     @property
     def filtered(self):
         """Whether anything narrows the list."""
-        chosen = self.cleaned_data | {"year": self.cleaned_data["year"] != (None, None)}
-        return any(value for name, value in chosen.items() if name not in ("sort", "page"))
+        return any(self._chosen(name) for name in self.fields if name not in ("sort", "page"))
 
-    def _filtered(self, without=()):
-        chosen = {name: value for name, value in self.cleaned_data.items() if name not in without and value}
-        papers = Paper.objects.all()
-        if "q" in chosen:
-            papers = papers.matching(chosen["q"])
-        if "axis" in chosen:
-            papers = papers.on_axes(chosen["axis"])
-        if "technique" in chosen:
-            papers = papers.using([technique.slug for technique in chosen["technique"]])
-        if "year" not in without:
-            papers = papers.between(*self._years(self.cleaned_data))
-        if "evidence" in chosen:
-            papers = papers.filter(any_of(evidence(name) for name in chosen["evidence"]))
-        return papers
+    def _chosen(self, name):
+        value = self.cleaned_data[name]
+        return None if value in ((None, None), [], "") else value
+
+    def _meant(self, term):
+        """The term with what its tag stands for. Raises ValidationError."""
+        if term.field == "year":
+            return replace(term, values=YearsField().clean(term.text))
+        if term.field in ("axis", "technique", "venue"):
+            known = self._tags(term.field)
+            if term.text.casefold() not in known:
+                raise ValidationError(f'No {term.field} here is called "{term.text[:80]}".')
+            return replace(term, values=(known[term.text.casefold()],))
+        return term
+
+    def _tags(self, name):
+        if name == "venue":
+            return {venue.casefold(): venue for venue in self.index.values_of("venue")}
+        called = (
+            AXES.items()
+            if name == "axis"
+            else [(each.slug, each.name) for each in facets.techniques(self.index.version)]
+        )
+        return {label.casefold(): slug for slug, label in called} | {slug: slug for slug, _ in called}
+
+    def _known(self, name, known, remedy):
+        known = set(known)
+        if unknown := [value for value in self.cleaned_data[name] if value not in known]:
+            raise ValidationError(f'No {name} here is called "{unknown[0][:80]}"; {remedy}.')
+        return self.cleaned_data[name]
 
     def _years(self, cleaned):
         first, last = cleaned.get("year") or (None, None)
@@ -160,102 +194,55 @@ class Search(forms.Form):
         lasts = [year for year in (last, cleaned.get("year_to")) if year]
         return max(firsts, default=None), min(lasts, default=None)
 
-    def _order(self):
-        newest = Paper.objects.newest().query.order_by
-        return {
-            "relevance": ("-rank", *newest) if self.cleaned_data["q"] else newest,
-            "newest": newest,
-            "measured": ("-measured", "-claimed", *newest),
-            "title": ("title", "key"),
-        }[self.order]
-
-    def _counts(self, facet, column):
-        rows = self._filtered([facet]).order_by().values_list(column)
-        return dict(rows.annotate(Count("pk", distinct=True)))
-
-    def _axis_choices(self):
-        counts, chosen = self._counts("axis", "techniques__axis"), self.cleaned_data["axis"]
-        return [Choice(slug, name, counts.get(slug, 0), slug in chosen) for slug, name in AXES.items()]
-
-    def _technique_choices(self):
-        counts = self._counts("technique", "techniques__slug")
-        chosen = {technique.slug for technique in self.cleaned_data["technique"]}
-        return [
-            Choice(each.slug, each.name, counts.get(each.slug, 0), each.slug in chosen, AXES[each.axis])
-            for each in Technique.objects.all()
-        ]
-
-    def _year_choices(self):
+    def _values(self, name):
+        """What is chosen of a facet; of years, those within the span."""
+        if name != "year":
+            return set(self.cleaned_data[name] or ())
         first, last = self._years(self.cleaned_data)
-        narrowed = (first, last) != (None, None)
-        return [
-            Choice(str(year), str(year), count, narrowed and (first or 0) <= year <= (last or 9999))
-            for year, count in sorted(self._counts("year", "year").items())
-        ]
+        if (first, last) == (None, None):
+            return set()
+        return {year for year in self.index.months if (first or 0) <= int(year) <= (last or LAST_YEAR)}
 
-    def _evidence_choices(self):
-        papers = self._filtered(["evidence"])
-        counts = papers.order_by().aggregate(
-            **{f"n_{name}": Count("pk", filter=evidence(name), distinct=True) for name in EVIDENCE}
-        )
-        chosen = self.cleaned_data["evidence"]
-        return [Choice(name, label, counts[f"n_{name}"], name in chosen) for name, label in EVIDENCE.items()]
+    @cached_property
+    def _filters(self):
+        """{facet: the papers that its choices leave}, for what is chosen only."""
+        found = {}
+        if self.cleaned_data["q"]:
+            found["q"] = evaluation.matching(self.index, self.alternatives)
+        for name in ("axis", "technique", "venue", "hardware", "evidence"):
+            if chosen := self._chosen(name):
+                found[name] = BitMap.union(
+                    EMPTY, *(facets.having(self.index, name, value) for value in chosen)
+                )
+        if self._chosen("code"):
+            found["code"] = self.index.facet("code", "yes")
+        if (years := self._years(self.cleaned_data)) != (None, None):
+            found["year"] = evaluation.years(self.index, *years)
+        for name in NUMBERS:
+            if ends := self._chosen(name):
+                found[name] = _between(self.index.values.get(name, {}), *ends)
+        return found
 
+    def _without(self, facet):
+        """What all filters but that one leave."""
+        filters = [papers for name, papers in self._filters.items() if name != facet]
+        return reduce(BitMap.__and__, sorted(filters, key=len)) if filters else self.index.papers
 
-def year(text):
-    if not FIRST_YEAR <= int(text) <= LAST_YEAR:
-        raise ValidationError(f"{text} is not a year between {FIRST_YEAR} and {LAST_YEAR}.")
-    return int(text)
+    def _by_relevance(self):
+        """The more of the words are in the title, the further up; of these the best evidence first."""
+        for band in evaluation.title_bands(self.index, self.found, self.alternatives):
+            yield from ordering.by_evidence(self.index, band)
 
-
-def span(first, last):
-    """(first, last) if that is a possible span of years. Raises ValidationError."""
-    if first and last and first > last:
-        raise ValidationError(f"The span {first} to {last} is empty: put the earlier year first.")
-    return first, last
-
-
-def scored():
-    """Measurements that count: of finished runs of the full preset, measured by us."""
-    done = Measurement.objects.filter(run__status="done", run__preset="full")
-    return done.exclude(run__origin=Run.Origin.CONTRIBUTED)
-
-
-def any_of(conditions):
-    return reduce(or_, conditions, Q(pk__in=[]))
-
-
-def evidence(name):
-    """The condition on papers behind one choice of the evidence facet: in a set that is gathered once."""
-    if name == "claims":
-        return Q(pk__in=Claim.objects.order_by().values("paper"))
-    if name == "recipe":
-        return with_recipe()
-    measured = scored() if name == "measured" else scored().filter(verdict=name)
-    return Q(pk__in=measured.order_by().values("run__paper"))
+    def _ids(self, start, stop):
+        bands = {
+            "relevance": self._by_relevance,
+            "newest": lambda: [self.found],
+            "measured": lambda: ordering.by_evidence(self.index, self.found),
+            "gain": lambda: ordering.by_gain(self.index, self.found),
+        }[self.order]()
+        return ordering.page(self.index, bands, start, stop)
 
 
-def with_recipe():
-    names = [catalogue.name_of_paper(recipe) for recipe in catalogue.recipes()]
-    keys = [value for scheme, value in names if scheme == catalogue.KEY]
-    identified = any_of(Q(scheme=scheme, value=value) for scheme, value in names if scheme != catalogue.KEY)
-    found = Q(pk__in=Identifier.objects.filter(identified).order_by().values("paper"))
-    return found | Q(key__in=keys) if keys else found
-
-
-def counted(rows, column):
-    """A count by subquery, so that two counts on one row can't multiply each other."""
-    numbers = rows.order_by().values(column).annotate(n=Count("pk")).values("n")
-    return Coalesce(Subquery(numbers), Value(0))
-
-
-def with_evidence(papers):
-    """Each paper gets `claimed` and `measured` (counts) and `headline` (the latest headline's verdict)."""
-    measured = scored().filter(run__paper=OuterRef("pk"))
-    newest = measured.filter(headline=True).order_by("-run__finished", "-pk")
-    return papers.annotate(
-        claimed=counted(Claim.objects.filter(paper=OuterRef("pk")), "paper"),
-        measured=counted(measured, "run__paper"),
-        headline=Subquery(newest.values("verdict")[:1]),
-        headline_recipe=Subquery(newest.values("run__recipe")[:1]),
-    )
+def _between(values, first, last):
+    low, high = (-float("inf") if first is None else first), (float("inf") if last is None else last)
+    return BitMap([paper for paper, of in values.items() if any(low <= value <= high for value in of)])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import groupby
 
-from explorer import charts
+from explorer import charts, drawing
 from explorer.templatetags.figures import metric_name, plain
 from papers.metrics import METRICS
 from reproduce import pooling
@@ -61,4 +61,5 @@ def _chart(measure, device_name, points, pools):
     y_title = f"{metric_name(measure.metric)} ({unit})" if unit else metric_name(measure.metric)
     claim = next((pool.headline.claim for pool in reversed(pools) if pool.headline), None)
     title = f"{measure.label}, {device_name or 'device unknown'}"
-    return charts.draw_trend(title, y_title, points, claim.value if claim else None)
+    figure = charts.draw_trend(title, y_title, points, claim.value if claim else None)
+    return drawing.on_page([figure])[0]

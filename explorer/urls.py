@@ -1,10 +1,16 @@
 """Every address of the site, a subject a paragraph; the JSON twins are in urls_api.py."""
 
-from django.urls import include, path, re_path
+from django.contrib.sitemaps import views as sitemap_views
+from django.urls import include, path, re_path, register_converter
+from django.urls.converters import StringConverter
 
 from explorer import (
+    oai,
+    sitemaps,
     views_batches,
     views_browse,
+    views_charts,
+    views_compare,
     views_contributions,
     views_desk,
     views_export,
@@ -16,6 +22,15 @@ from explorer import (
     views_workers,
 )
 
+
+class Extension(StringConverter):
+    """ "bib", "csl.json": what stands after the first dot."""
+
+    regex = r"[a-z]+(?:\.[a-z]+)?"
+
+
+register_converter(Extension, "extension")
+
 urlpatterns = [
     path("", views_browse.front, name="front"),
     path("about", views_browse.about, name="about"),
@@ -23,11 +38,28 @@ urlpatterns = [
     path("papers", views_browse.papers, name="papers"),
     path("papers/<slug:key>", views_browse.paper, name="paper"),
     path("techniques", views_browse.techniques, name="techniques"),
+    path("techniques.csv", views_browse.techniques_csv, name="techniques_csv"),
     path("techniques/<slug:slug>", views_browse.technique, name="technique"),
     re_path(r"^(?P<scheme>arxiv|doi|openreview|acl)/(?P<value>.+)$", views_browse.by_identifier),
     # The same filter as the list, in other formats
-    path("papers.<slug:form>", views_export.papers, name="export"),
-    path("papers/<slug:key>.<slug:form>", views_export.paper, name="export_paper"),
+    path("papers.<extension:form>", views_export.papers, name="export"),
+    path("papers/<slug:key>.<extension:form>", views_export.paper, name="export_paper"),
+    # For crawlers
+    path("robots.txt", sitemaps.robots, name="robots"),
+    path(
+        "sitemap.xml",
+        sitemap_views.index,
+        {"sitemaps": sitemaps.SITEMAPS, "sitemap_url_name": "sitemap_part"},
+        name="sitemap",
+    ),
+    path(
+        "sitemap-<section>.xml", sitemap_views.sitemap, {"sitemaps": sitemaps.SITEMAPS}, name="sitemap_part"
+    ),
+    path("oai", oai.oai, name="oai"),
+    # Pictures, and papers side by side
+    path("charts", views_charts.chart, name="chart"),
+    path("compare", views_compare.compare, name="compare"),
+    path("compare.csv", views_compare.compare_csv, name="compare_csv"),
     # The desk
     path("submit", views_desk.submit, name="submit"),
     path("submissions", views_desk.submissions, name="submissions"),

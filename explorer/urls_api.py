@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from explorer import (
     api,
     api_batches,
+    api_compare,
     api_contributions,
     api_papers,
     api_runs,
@@ -25,6 +26,7 @@ urlpatterns = [
     path("papers/<slug:key>", api_papers.paper, name="api-paper"),
     path("techniques", api_papers.techniques, name="api-techniques"),
     path("claims", api_papers.claims, name="api-claims"),
+    path("compare", api_compare.compare, name="api-compare"),
     path("recipes", api_runs.recipes, name="api-recipes"),
     path("recipes/<slug:slug>", api_runs.recipe, name="api-recipe"),
     path("runs", api_runs.runs, name="api-runs"),

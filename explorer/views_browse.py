@@ -1,24 +1,37 @@
 """Pages for reading: the front page, the list of papers, one paper, techniques, the method."""
 
+from urllib.parse import urlencode
+
 from django.db import connection
-from django.db.models import Count
-from django.http import Http404, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
-from explorer import citing, comparison
+from explorer import (
+    citing,
+    comparison,
+    drawing,
+    formats,
+    linked_data,
+    sidebyside,
+    timeline,
+    views_export,
+    words,
+)
 from explorer.addresses import paper_named, present_key
+from explorer.documents import NUMBERS
 from explorer.heatmap import heat_map
+from explorer.listing import with_evidence
 from explorer.pictures import main_pictures
-from explorer.search import Search, scored, with_evidence
+from explorer.search import Search
 from papers import bibtex
 from papers.identifiers import link
 from papers.models import AXES, Claim, Paper, Technique
 from reproduce import batches, catalogue, pool
-from reproduce.models import Run
+from reproduce.models import Measurement, Run
 
-SHOWN = 8
+SHOWN, MOST_OF_TECHNIQUE = 8, 50
 
 
 @require_safe
@@ -30,7 +43,7 @@ def front(request):
         "axes": axes,
         "papers": Paper.objects.count(),
         "claims": Claim.objects.count(),
-        "measured": scored().count(),
+        "measured": Measurement.objects.scored().count(),
         "recipes": len(catalogue.recipes()),
         "headlines": comparison.headlines(SHOWN),
         "newest": with_evidence(Paper.objects.newest()).order_by("-added", "-year", "key")[:SHOWN],
@@ -41,8 +54,10 @@ def front(request):
 
 
 @require_safe
+@formats.negotiated(views_export.papers, formats.LIST)
 def papers(request):
     """The list with its facets; an identifier typed as words leads straight to its paper."""
+    request.GET = words.as_typed(request.GET)
     search = Search(request.GET)
     if not search.is_valid():
         return render(request, "papers/list.html", {"search": search, "bad": True}, status=400)
@@ -51,7 +66,7 @@ def papers(request):
         return leave_for(request, named[2])
     facets = search.facets()
     context = {"search": search, "page": search.chosen_page(), "facets": facets, "named": named}
-    context["most"] = max((choice.count for choice in facets["year"]), default=1)
+    context["numbers"] = [(name, label, request.GET.get(name, "")) for name, (label, _) in NUMBERS.items()]
     response = render(request, "papers/_browse.html" if in_place(request) else "papers/list.html", context)
     response["HX-Push-Url"] = f"/papers?{search.query()}"
     patch_vary_headers(response, ["HX-Request"])
@@ -59,11 +74,13 @@ def papers(request):
 
 
 @require_safe
+@formats.negotiated(views_export.paper, formats.ONE)
 def paper(request, key):
     """The evidence first: what the paper claims beside what was measured, then everything else."""
     found = Paper.objects.in_full().filter(key=key).first()
     if found is None:
         return redirect("paper", key=present_key(key), permanent=True)
+    address = request.build_absolute_uri(found.get_absolute_url())
     recipes = catalogue.recipes_of(found)
     rows, unclaimed = comparison.of_paper(found, recipes)
     context = {
@@ -76,7 +93,10 @@ def paper(request, key):
         "contributed": comparison.contributed().filter(claim__isnull=False, run__in=contributed_runs(found)),
         "bibtex": bibtex.entry(found),
         "names": [(name, link(name.scheme, name.value)) for name in found.identifiers.all()],
-        "tags": citing.citation_tags(found, request.build_absolute_uri(found.get_absolute_url())),
+        "tags": citing.citation_tags(found, address),
+        "linked_data": linked_data.script(found, address),
+        "citation": citing.plain(found),
+        "address": address,
         "changes": found.changes.count(),
     }
     return render(request, "papers/page.html", context)
@@ -89,10 +109,17 @@ def by_identifier(request, scheme, value):
 
 @require_safe
 def techniques(request):
-    """The taxonomy: every technique under its axis, with its papers counted."""
-    counted = Technique.objects.annotate(count=Count("papers"))
-    groups = [(slug, name, [each for each in counted if each.axis == slug]) for slug, name in AXES.items()]
-    return render(request, "techniques/list.html", {"groups": groups})
+    """The taxonomy: every technique under its axis, with its papers year by year."""
+    years, found = timeline.lines()
+    groups = [(axis, AXES[axis], lines) for axis, lines in found.items()]
+    return render(request, "techniques/list.html", {"groups": groups, "years": years})
+
+
+@require_safe
+def techniques_csv(request):
+    response = HttpResponse(timeline.csv_of(*timeline.lines()), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="spectrum-techniques.csv"'
+    return response
 
 
 @require_safe
@@ -100,13 +127,16 @@ def technique(request, slug):
     """A technique's evidence, then its papers, best evidence first."""
     found = technique_called(slug)
     measured = comparison.latest().filter(run__paper__techniques=found, claim__isnull=False)
-    listed = with_evidence(found.papers.in_full())
+    papers = Search(QueryDict(urlencode({"technique": slug, "sort": "measured"})))
     context = {
         "technique": found,
-        "measurements": comparison.with_lanes(measured.order_by("-headline", "run_id", "position")),
+        "measurements": comparison.with_lanes(
+            comparison.pooled(measured.order_by("-headline", "run_id", "position"))
+        ),
         # As the list sorts by evidence: the page links to its third page for what does not fit here.
-        "papers": listed.order_by("-measured", "-claimed", *Paper.objects.newest().query.order_by),
+        "papers": papers.rows()[:MOST_OF_TECHNIQUE] if papers.is_valid() else [],
         "total": found.papers.count(),
+        "figures": drawing.on_page(technique_figures(found)),
         "recipes": batches.recipes_of(found),
     }
     return render(request, "techniques/page.html", context)
@@ -127,7 +157,7 @@ def healthz(request):
 
 def ours(runs):
     """Without those that were contributed from elsewhere, which every page shows apart."""
-    return runs.exclude(origin=Run.Origin.CONTRIBUTED).defer(*Run.HEAVY)
+    return runs.ours().defer(*Run.HEAVY)
 
 
 def contributed_runs(paper):
@@ -146,6 +176,12 @@ def leave_for(request, paper):
         response = render(request, "papers/_browse.html")
         response["HX-Redirect"] = paper.get_absolute_url()
     return response
+
+
+def technique_figures(technique):
+    """Its papers over time, then their claims and measurements of the metrics that most of them claim."""
+    over_time = timeline.of_technique(technique)
+    return ([over_time] if over_time else []) + sidebyside.figures_of_technique(technique)
 
 
 def technique_called(slug):

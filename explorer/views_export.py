@@ -1,105 +1,80 @@
-"""The list and the single paper in formats for other programs: BibTeX, CSV, JSON."""
+"""The list and the single paper in formats for other programs: the same query string, stable addresses."""
 
-import csv
-import json
-from itertools import chain
+from urllib.parse import unquote_plus
 
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from explorer import atom, formats, freshness
 from explorer.addresses import present_key
-from explorer.search import Search, with_evidence
-from papers import bibtex
+from explorer.listing import with_evidence
+from explorer.search import Search
+from explorer.streaming import streamed, unless_known
+from explorer.tabular import facts
 from papers.models import Paper
-
-COLUMNS = ("key", "title", "authors", "year", "month", "venue", "arxiv", "doi", "openreview", "acl")
-COLUMNS += ("url", "code", "axes", "techniques", "verified", "claims", "measurements")
-TYPES = {
-    "bib": "application/x-bibtex; charset=utf-8",
-    "csv": "text/csv; charset=utf-8",
-    "json": "application/json",
-}
 
 
 @require_safe
 def papers(request, form):
     """Every paper of a filter, in the order of the list; the same query string as /papers."""
-    write = writer(form)
-    search = Search(request.GET)
+    form = formats.called(form, formats.LIST)
+    search = Search(newest_first(request.GET) if form.extension == "atom" else request.GET)
     if not search.is_valid():
         return HttpResponse(search.errors.as_text(), status=400, content_type="text/plain; charset=utf-8")
-    return download(write(search.papers().in_full()), form, "papers")
+    state = freshness.state()
+    parts = feed(request, search, state) if form.extension == "atom" else form.write(search.every())
+    response = named(streamed(request, parts, form.content_type), form, "papers")
+    response["Content-Location"] = address(search, form)
+    return unless_known(request, response, state, form.extension, search.query())
 
 
 @require_safe
 def paper(request, key, form):
-    write = writer(form)
+    """One paper. A former key redirects to it."""
+    form = formats.called(form, formats.ONE)
+    state = freshness.state()
     found = with_evidence(Paper.objects.in_full()).filter(key=key).first()
     if found is None:
-        return redirect("export_paper", key=present_key(key), form=form, permanent=True)
-    if form == "json":
+        return redirect("export_paper", key=present_key(key), form=form.extension, permanent=True)
+    response = named(whole(found, form), form, key)
+    response["Content-Location"] = reverse("export_paper", args=[key, form.extension])
+    return unless_known(request, response, state, form.extension, key)
+
+
+def whole(found, form):
+    if form.extension == "json":
         return JsonResponse(facts(found))
-    return download(write([found]), form, key)
+    return HttpResponse("".join(form.write([found])), content_type=form.content_type)
 
 
-def writer(form):
-    if form not in TYPES:
-        raise Http404(f"Papers are not offered as .{form}; there are .bib, .csv and .json.")
-    return {"bib": bibtex.write, "csv": as_csv, "json": as_json}[form]
-
-
-def download(parts, form, name):
-    response = HttpResponse(parts, content_type=TYPES[form])
-    response["Content-Disposition"] = f'inline; filename="{name}.{form}"'
+def named(response, form, name):
+    response["Content-Disposition"] = f'inline; filename="{name}.{form.extension}"'
     return response
 
 
-def facts(paper):
-    """What a list says of a paper, as plain data under the names of the CSV's columns."""
-    names = {name.scheme: name.value for name in reversed(paper.identifiers.all())}
-    return {
-        "key": paper.key,
-        "title": paper.title,
-        "authors": paper.author_list + ([] if paper.authors_complete else ["others"]),
-        "year": paper.year,
-        "month": paper.month,
-        "venue": paper.venue,
-        **{scheme: names.get(scheme) for scheme in ("arxiv", "doi", "openreview", "acl")},
-        "url": paper.url or None,
-        "code": paper.code_url or None,
-        "axes": sorted({technique.axis for technique in paper.techniques.all()}),
-        "techniques": [technique.slug for technique in paper.techniques.all()],
-        "verified": paper.verified,
-        "claims": paper.claimed,
-        "measurements": paper.measured,
-    }
+def feed(request, search, state):
+    """What is new of a filter, whatever order its list has."""
+    here = request.build_absolute_uri
+    return atom.write(
+        search.every(),
+        title=f"Spectrum: papers {unquote_plus(search.query(sort=None))}".strip(),
+        address=here(address(search, formats.FORMATS["atom"])),
+        page=here(address(search)),
+        updated=state.changed,
+    )
 
 
-def as_json(papers):
-    yield "["
-    for number, each in enumerate(papers):
-        yield (",\n" if number else "\n") + json.dumps(facts(each), ensure_ascii=False)
-    yield "\n]\n"
+def newest_first(asked):
+    query = QueryDict(mutable=True)
+    query.update(asked)
+    query["sort"] = "newest"
+    return query
 
 
-def as_csv(papers):
-    lines = csv.writer(Echo())
-    return chain([lines.writerow(COLUMNS)], (lines.writerow(row(each)) for each in papers))
-
-
-def row(paper):
-    return [cell(value) for value in facts(paper).values()]
-
-
-def cell(value):
-    """Lists with semicolons; a text that a spreadsheet would run as a formula is made plain text."""
-    text = "" if value is None else "; ".join(value) if isinstance(value, list) else str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-class Echo:
-    """A file for csv.writer that hands each line straight back."""
-
-    def write(self, line):
-        return line
+def address(search, form=None):
+    """The one address of a list: its filters in the form's order, without a page; a feed's without order."""
+    path = reverse("export", args=[form.extension]) if form else reverse("papers")
+    query = search.query(sort=None) if form and form.extension == "atom" else search.query()
+    return f"{path}?{query}" if query else path

@@ -9,7 +9,8 @@ from django.shortcuts import render
 from django.utils.html import escape
 from django.views.decorators.http import require_GET, require_safe
 
-from explorer.charts import TRACES, draw_series, draw_trace
+from explorer.charts import draw_series, draw_traces
+from explorer.drawing import on_page
 from explorer.live import END, Stream, hub
 from explorer.provenance import cost, provenance
 from explorer.sparkline import sparklines
@@ -40,8 +41,8 @@ def run(request, pk):
         "events": found.events.all(),
         "may_cancel": not found.is_final and demand.may_cancel(request.user, found),
         "sparklines": [] if found.is_final else sparklines(trace),
-        "charts": [draw_series(series) for series in found.series],
-        "traces": [drawn for name in TRACES if found.is_final and (drawn := draw_trace(trace, name))],
+        "charts": on_page([draw_series(series) for series in found.series]),
+        "traces": on_page(draw_traces(trace)) if found.is_final else [],
         "provenance": provenance(found),
         "cost": cost(found),
         "command": execution.typed(found),

@@ -113,7 +113,7 @@ def _recipe_page(request, recipe, preset, typed, errors, status=200):
         "labels": pool.labels(),
         "chosen": request.POST.get("labels", ""),
         "quota": None if is_operator(request.user) else _quota(request.user),
-        "runs": runs.exclude(origin=Run.Origin.CONTRIBUTED)[:10],
+        "runs": runs.ours()[:10],
         "contributed": runs.filter(origin=Run.Origin.CONTRIBUTED)[:10],
     }
     return render(request, "recipes/page.html", context, status=status)

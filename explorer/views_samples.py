@@ -9,7 +9,7 @@ from django.utils.cache import patch_cache_control
 from django.utils.http import parse_etags
 from django.views.decorators.http import require_safe
 
-from explorer.views_export import Echo, cell
+from explorer.tabular import Echo, cell
 from reproduce import bundles, samples
 from reproduce.models import Run
 from reproduce.recipes import bundle

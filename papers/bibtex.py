@@ -81,7 +81,8 @@ def entry(paper: Paper | Facts) -> str:
     """`@kind{key, ...}` and a newline, every field LaTeX-safe."""
     facts = Facts.of(paper) if isinstance(paper, Paper) else paper
     lines = [f"  {name} = {value},\n" for name, value in _fields(facts)]
-    return f"@{facts.kind}{{{facts.key},\n{''.join(lines)}}}\n"
+    kind = "misc" if on_arxiv_alone(facts) else facts.kind
+    return f"@{kind}{{{facts.key},\n{''.join(lines)}}}\n"
 
 
 def _fields(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -100,9 +101,9 @@ def _fields(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _texts(facts: Facts) -> Iterator[tuple[str, str]]:
-    if not _venue_is_arxiv(facts):
+    if not on_arxiv_alone(facts):
         yield VENUE_FIELDS.get(facts.kind, "howpublished"), facts.venue
-    yield from sorted(facts.details.items())
+    yield from sorted((name, value) for name, value in facts.details.items() if name != "primaryclass")
     yield "abstract", facts.abstract
     yield "keywords", ", ".join(facts.techniques)
     yield "spectrum-verified", "" if facts.verified else "no"
@@ -117,6 +118,8 @@ def _addresses(facts: Facts) -> Iterator[tuple[str, str]]:
     if "arxiv" in main:
         yield "eprint", main["arxiv"]
         yield "archivePrefix", "arXiv"
+    if primary := facts.details.get("primaryclass"):
+        yield "primaryClass", latex.escape(primary)
     if others := [f"{s}:{v}" for s, v in ids if s not in {"doi", "arxiv"} or v != main[s]]:
         yield "spectrum-ids", " ".join(others)
     if url := facts.url or main_link(facts):
@@ -132,9 +135,25 @@ def main_link(facts: Facts) -> str:
     return identifiers.link(best[0], ids[best[0]]) if best else ""
 
 
-def _venue_is_arxiv(facts: Facts) -> bool:
-    """Then eprint and archiveprefix say it all."""
-    return facts.venue == "arXiv" and facts.kind == "misc" and any(s == "arxiv" for s, _ in facts.identifiers)
+def doi(facts: Facts) -> str:
+    """Its DOI; a preprint that has no other has the one that arXiv gave it."""
+    ids = dict(sorted(facts.identifiers, reverse=True))
+    if "doi" not in ids and on_arxiv_alone(facts):
+        return f"10.48550/arXiv.{ids['arxiv']}"
+    return ids.get("doi", "")
+
+
+def arxiv_number(facts: Facts) -> str:
+    """ "arXiv:2205.14135", or nothing."""
+    return next((f"arXiv:{value}" for scheme, value in sorted(facts.identifiers) if scheme == "arxiv"), "")
+
+
+def on_arxiv_alone(facts: Facts) -> bool:
+    """A preprint that appeared nowhere else: then eprint and archivePrefix say where it is."""
+    if not any(scheme == "arxiv" for scheme, _ in facts.identifiers):
+        return False
+    named = re.match(r"arxiv|corr\b", facts.venue, re.IGNORECASE) is not None
+    return named or (not facts.venue and facts.kind in {"misc", "article"})
 
 
 def _without_duplicate_mark(block: model.Block) -> model.Block:

@@ -72,6 +72,7 @@ _PUNCTUATION = {"\\": " ", " ": " ", ",": " ", ";": " ", ":": " "} | dict.fromke
 _LIGATURES = {"---": "—", "--": "–", "``": "“", "''": "”"}
 _TOKEN = re.compile(r"\\([A-Za-z]+)[ \t\n]*(\{)?|\\(.)|(---|--|``|'')|([^\\{}$~`'-]+)|(.)", re.DOTALL)
 _PLAIN = re.compile(r"[^\\{}$~`'-]*")
+_HARMLESS = re.compile(r"(?:[A-Za-z0-9 .,:;/()+*=!?@<>|\[\]]|-(?!-))*")  # most text, as it stands
 _MACROS = get_default_latex_context_db()
 
 
@@ -132,6 +133,8 @@ def _accented(command: str, base: str) -> str:
 
 def escape(text: str) -> str:
     """A value for between braces. Accents become commands; letters without one stay UTF-8."""
+    if _HARMLESS.fullmatch(text):
+        return text
     return "".join(
         _escaped(character) + ("{}" if following and _would_join(character, following) else "")
         for character, following in zip_longest(text, text[1:])

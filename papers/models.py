@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from papers.metrics import METRICS
-from papers.querysets import PaperQuerySet
+from papers.querysets import Folded, PaperQuerySet
 
 AXES = {
     "budget": "Budget",
@@ -74,9 +74,9 @@ class Paper(models.Model):
     added = models.DateTimeField(auto_now_add=True)
     changed = models.DateTimeField(auto_now=True)
     search = models.GeneratedField(
-        expression=SearchVector("title", weight="A", config="english")
-        + SearchVector("authors", weight="B", config="simple")
-        + SearchVector("abstract", weight="C", config="english"),
+        expression=SearchVector(Folded("title"), weight="A", config="english")
+        + SearchVector(Folded("authors"), weight="B", config="simple")
+        + SearchVector(Folded("abstract"), weight="C", config="english"),
         output_field=SearchVectorField(),
         db_persist=True,
     )

@@ -4,12 +4,56 @@ A name without a comma is one that has no first name: a group ("OpenAI Dota Team
 """
 
 import re
+from typing import NamedTuple
 
 from bibtexparser.middlewares.names import parse_single_name_into_parts, split_multiple_persons_names
 
 from papers import latex
 
-_SIMPLE = re.compile(r"[^\\{},~$]+, [^\\{},~$]+")
+_BARE_COMMAND = re.compile(r"(\\text[a-z]+)\{\}|(\\[$&#%_])")
+# bibtexparser would lose the command that a name begins with.
+_COMMAND_AHEAD = re.compile(r"(?<=\s)(and\s+)(?=\\)", re.IGNORECASE)
+_SEPARATOR = re.compile(r"(?<!\S)(and)(?!\S)", re.IGNORECASE)
+_SIMPLE = re.compile(r"(?!.*(?:--|``|''))[^\\{},~$]+, [^\\{},~$]+")
+
+
+class Name(NamedTuple):
+    """A person's name in its parts: "van", "Sum", "Ludwig", "IV"; a group has its whole name in `literal`."""
+
+    particle: str = ""
+    family: str = ""
+    given: str = ""
+    suffix: str = ""
+    literal: str = ""
+
+
+def parts(name: str) -> Name:
+    """The parts of "van Sum, Ludwig", of "Sum, IV, Lu" or of "The Sums Group"."""
+    last, *others = [part.strip() for part in name.split(",")]
+    if not others:
+        return Name(literal=last)
+    words = last.split(" ")
+    lower = next((at for at, word in enumerate(words) if not word[:1].islower()), 0)
+    return Name(
+        particle=" ".join(words[:lower]),
+        family=" ".join(words[lower:]),
+        given=others[-1],
+        suffix=", ".join(others[:-1]),
+    )
+
+
+def inverted(name: str) -> str:
+    """ "van Sum, Ludwig, IV", as RIS and reference managers want it; a group as it is."""
+    part = parts(name)
+    family = f"{part.particle} {part.family}".strip()
+    return part.literal or ", ".join(filter(None, [family, part.given, part.suffix]))
+
+
+def spoken(name: str) -> str:
+    """ "Ludwig van Sum, IV"; a group as it is."""
+    part = parts(name)
+    said = " ".join(filter(None, [part.given, part.particle, part.family]))
+    return part.literal or ", ".join(filter(None, [said, part.suffix]))
 
 
 def read(value: str) -> tuple[str, bool]:
@@ -17,7 +61,8 @@ def read(value: str) -> tuple[str, bool]:
 
     Raises ValueError with a sentence when a name cannot be read.
     """
-    names = [name.strip() for name in split_multiple_persons_names(" ".join(value.split()))]
+    value = _COMMAND_AHEAD.sub(r"\1{}", " ".join(value.split()))
+    names = [name.strip() for name in split_multiple_persons_names(value)]
     complete = "others" not in names
     read_names = [_read_one(name) for name in names if name not in {"others", ""}]
     return " and ".join(name for name in read_names if name), complete
@@ -48,5 +93,7 @@ def _is_group(name: str) -> bool:
 
 
 def _write_one(name: str) -> str:
-    escaped = latex.escape(name)
-    return f"{{{escaped}}}" if "," not in name and " " in name else escaped
+    # {\command}, as readers of names expect it; and a word that would separate two names is no separator.
+    escaped = _SEPARATOR.sub(r"{\1}", _BARE_COMMAND.sub(r"{\1\2}", latex.escape(name)))
+    group = "," not in name and (" " in name or name.lower() == "others")
+    return f"{{{escaped}}}" if group else escaped

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from papers import latex, names
-from papers.bibtex import MONTHS, VENUE_FIELDS, Block
+from papers.bibtex import MONTHS, VENUE_FIELDS, Block, on_arxiv_alone
 from papers.facts import Facts
 from papers.identifiers import canonical, recognise
 
@@ -215,13 +215,12 @@ class _Interpreter:
             (name for name in (VENUE_FIELDS.get(self.facts.kind), *VENUES) if name and self.text(name)), ""
         )
         venue = self.text(name)
-        has_arxiv = any(scheme == "arxiv" for scheme, _ in self.facts.identifiers)
-        if has_arxiv and (not venue or re.match(r"arxiv|corr\b", venue, re.IGNORECASE)):
-            self.facts.venue, self.facts.kind = "arXiv", "misc"
-        elif not _WEB.match(venue):
+        if not _WEB.match(venue):
             self.facts.venue = venue
-            if len(venue) > LONGEST["journal"]:  # some letters take more room once composed
-                self.fault(name, f"{name} has {len(venue):,} letters; write at most {LONGEST['journal']}.")
+        if on_arxiv_alone(self.facts):
+            self.facts.venue, self.facts.kind = "arXiv", "misc"
+        elif len(self.facts.venue) > LONGEST["journal"]:  # some letters take more room once composed
+            self.fault(name, f"{name} has {len(venue):,} letters; write at most {LONGEST['journal']}.")
 
     def _addresses(self) -> None:
         web = "url" if self.verbatim("url") else "howpublished"

@@ -99,14 +99,19 @@ def pools(recipe: Recipe, preset: str) -> list[Pool]:
 
 
 def headlines(recipes: Sequence[Recipe]) -> dict[str, list[Pool]]:
-    """For each recipe that has results its headline number, pooled: by device, each with its newest torch.
+    """For each recipe that has results its headline number alone, pooled as in `present`."""
+    return present(recipes, Measurement.objects.filter(headline=True))
 
-    A constant number of queries, however many recipes there are.
+
+def present(
+    recipes: Sequence[Recipe], measurements: QuerySet[Measurement] | None = None
+) -> dict[str, list[Pool]]:
+    """For each recipe as it stands the pools of its full runs: by device, each with its newest torch.
+
+    A constant number of queries, however many recipes there are. `measurements` says which numbers to pool.
     """
     asked = {recipe.digest: recipe for recipe in recipes}
-    repeats = _repeats(
-        Measurement.objects.filter(headline=True), preset="full", recipe_digest__in=list(asked)
-    )
+    repeats = _repeats(measurements, preset="full", recipe_digest__in=list(asked))
     found = defaultdict(list)
     for run in repeats[: LATEST * max(1, len(asked))]:
         if run.parameters == asked[run.recipe_digest].parameters("full", {}):
@@ -134,8 +139,8 @@ def _repeats(measurements: QuerySet[Measurement] | None = None, **question: Any)
     wanted = Measurement.objects.all() if measurements is None else measurements
     measured = Prefetch("measurements", wanted.select_related("claim"))
     return (
-        Run.objects.filter(status="done", **question)
-        .exclude(origin=Run.Origin.CONTRIBUTED)
+        Run.objects.ours()
+        .filter(status="done", **question)
         .defer(*light)
         .annotate(torch=torches.MEASURED_WITH)
         .prefetch_related(measured)

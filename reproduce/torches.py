@@ -37,6 +37,6 @@ def brought(preset: str) -> list[str]:
 
 def of_latest_results(preset: str) -> dict[str, str]:
     """What the newest result of each recipe was measured with, by slug; "" where it does not say."""
-    results = Run.objects.filter(status="done", preset=preset).exclude(origin=Run.Origin.CONTRIBUTED)
+    results = Run.objects.ours().filter(status="done", preset=preset)
     newest = results.order_by("recipe", "-finished", "-pk").distinct("recipe")
     return dict(newest.values_list("recipe", MEASURED_WITH))

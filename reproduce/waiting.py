@@ -50,8 +50,8 @@ def estimate_s(run: Run) -> float | None:
 
 
 def _typical_s(recipe: str, preset: str, device: str) -> float | None:
-    past = Run.objects.filter(recipe=recipe, preset=preset, status="done", device=device)
-    latest = past.exclude(origin=Run.Origin.CONTRIBUTED).only("started", "finished")[:HISTORY]
+    past = Run.objects.ours().filter(recipe=recipe, preset=preset, status="done", device=device)
+    latest = past.only("started", "finished")[:HISTORY]
     seconds = [run.duration for run in latest if run.duration is not None]
     return median(seconds) if seconds else None
 

@@ -16,13 +16,30 @@
       root.dataset.theme = dark ? "light" : "dark";
       remember(root.dataset.theme);
     });
-    document.querySelectorAll("[data-copy]").forEach((copy) => {
-      copy.hidden = false;
-      copy.addEventListener("click", async () => {
-        await navigator.clipboard.writeText(document.getElementById(copy.dataset.copy).textContent);
-        copy.textContent = "Copied";
-      });
-    });
+    if (document.querySelector("[data-copy]")) document.body.append(told);
+  });
+
+  // A button copies the text beside it, and says so to everybody. Without a clipboard the text is selected.
+  const told = Object.assign(document.createElement("p"), { className: "visually-hidden" });
+  told.setAttribute("role", "status");
+  const copyText = async (source) => {
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      return "Copied";
+    } catch {
+      getSelection().selectAllChildren(source);
+      return document.execCommand("copy") ? "Copied" : "Selected: now press Ctrl+C";
+    }
+  };
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-copy]");
+    if (!button) return;
+    button.dataset.label ??= button.textContent;
+    told.textContent = "";
+    const result = await copyText(document.getElementById(button.dataset.copy));
+    button.textContent = told.textContent = result;
+    clearTimeout(button.back);
+    button.back = setTimeout(() => { button.textContent = button.dataset.label; }, 2500);
   });
 
   // Filters that were folded open stay open when the list is replaced.
@@ -31,15 +48,56 @@
   document.addEventListener("htmx:beforeSwap", () => { open = Boolean(drawer()?.open); });
   document.addEventListener("htmx:afterSwap", () => { if (drawer()) drawer().open = open; });
 
+  // A word that was found as the beginning of others while it was typed stays one when a filter changes.
+  document.addEventListener("htmx:configRequest", ({ detail }) => {
+    const begun = new URLSearchParams(location.search).get("q");
+    const changed = detail.triggeringEvent?.type === "change" && !detail.parameters.typing;
+    if (changed && begun === `${detail.parameters.q}*`) detail.parameters.q = begun;
+  });
+
+  // Years can be dragged over: the span goes into its two fields, which anybody can also fill by hand.
+  const yearOf = (event) => document.elementFromPoint(event.clientX, event.clientY)?.closest(".years a");
+  let from, to;
+  const mark = () => {
+    const [first, last] = [from, to].map((one) => one.dataset.year).sort();
+    document.querySelectorAll(".years a").forEach((one) => {
+      one.toggleAttribute("data-dragged", from !== to && first <= one.dataset.year && one.dataset.year <= last);
+    });
+  };
+  document.addEventListener("pointerdown", (event) => {
+    if (event.pointerType !== "touch" && event.button === 0) from = to = event.target.closest?.(".years a");
+  });
+  document.addEventListener("pointermove", (event) => {
+    const here = from && yearOf(event);
+    if (here && here !== to) { to = here; mark(); }
+  });
+  document.addEventListener("dragstart", (event) => { if (from) event.preventDefault(); });
+  document.addEventListener("click", (event) => { if (from && from !== to) event.preventDefault(); }, true);
+  document.addEventListener("pointerup", () => {
+    if (from && to && from !== to) {
+      const [first, last] = [from, to].map((one) => one.dataset.year).sort();
+      document.querySelector('input[type="hidden"][name="year"]')?.remove();
+      document.getElementById("year-from").value = first;
+      document.getElementById("year-to").value = last;
+      document.getElementById("year-to").dispatchEvent(new Event("change", { bubbles: true }));
+    }
+    setTimeout(() => { from = to = undefined; });
+  });
+
+  // Choosing a paper to compare is no search: the filters' form does not hear of it.
+  document.addEventListener("change", (event) => {
+    if (event.target.form?.id === "compare") event.stopPropagation();
+  }, true);
+
   // A log follows its end, unless its reader has scrolled up.
   const atEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   let follow = true;
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.target.matches("pre.log")) follow = atEnd(event.detail.target);
+    if (event.detail.target?.matches("pre.log")) follow = atEnd(event.detail.target);
   });
   document.addEventListener("htmx:afterSwap", (event) => {
     const log = event.detail.target;
-    if (log.matches("pre.log") && follow) log.scrollTop = log.scrollHeight;
+    if (log?.matches("pre.log") && follow) log.scrollTop = log.scrollHeight;
     say();
   });
 

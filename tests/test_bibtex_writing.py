@@ -115,6 +115,7 @@ def test_plain_text_survives_latex(seed):
         ("{The Sums Group} and others", "The Sums Group", False),
         ("others", "", False),
         ("{Sums and Sons}", "Sums & Sons", True),
+        (r"Ida Sum and \'Emile Zola and \v{S}um, Ann", "Sum, Ida and Zola, Émile and Šum, Ann", True),
         ("Solo", "Solo", True),
         ('Li, Hai "Helen" AND M{\\"u}ller, {\\\'E}.', 'Li, Hai "Helen" and Müller, É.', True),
     ],

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from explorer.search import with_recipe
-from papers.models import Paper
+from explorer import facets, freshness
 from reproduce import catalogue
 from tests.making import make_paper
 
@@ -15,4 +14,4 @@ def test_a_recipe_may_name_its_paper_by_the_papers_key(db, monkeypatch):
     assert catalogue.paper_of(recipe) == named
     assert catalogue.papers() == {recipe.slug: named}
     assert (catalogue.recipes_of(named), catalogue.recipes_of(other)) == ([recipe], [])
-    assert list(Paper.objects.filter(with_recipe())) == [named]
+    assert set(facets.having(freshness.current(), "evidence", "recipe")) == {named.pk}

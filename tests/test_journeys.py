@@ -42,7 +42,7 @@ def test_browse_from_the_map_to_a_papers_evidence(stack, page):
     page.get_by_role("searchbox").press_sequentially("flashattention io-awareness")
     expect(page.locator(".papers li")).to_have_count(1)
     page.get_by_role("checkbox", name="has claims").check()
-    expect(page).to_have_url(f"{stack.url}/papers?q=flashattention+io-awareness&evidence=claims")
+    expect(page).to_have_url(f"{stack.url}/papers?q=flashattention+io-awareness%2A&evidence=claims")
     expect(page.locator(".papers li")).to_have_count(1)
     page.get_by_role("link", name="FlashAttention: Fast and Memory-Efficient").click()
     expect(page).to_have_url(f"{stack.url}/papers/dao2022flashattention")
@@ -51,7 +51,7 @@ def test_browse_from_the_map_to_a_papers_evidence(stack, page):
     expect(evidence.get_by_role("cell", name=re.compile(r"9\.16×"))).to_be_visible()
 
     page.go_back()
-    expect(page).to_have_url(f"{stack.url}/papers?q=flashattention+io-awareness&evidence=claims")
+    expect(page).to_have_url(f"{stack.url}/papers?q=flashattention+io-awareness%2A&evidence=claims")
 
 
 def test_browse_without_scripts(stack, browser):

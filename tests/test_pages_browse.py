@@ -36,7 +36,7 @@ def links_of(response, pattern):
 def papers_of(query):
     search = Search(QueryDict(query))
     assert search.is_valid()
-    return search.papers().count()
+    return len(search.papers())
 
 
 def test_the_front_page_of_an_empty_site_says_what_to_do(client):
@@ -110,17 +110,19 @@ def test_only_the_newest_measurement_of_a_number_stands(client):
 
 
 def test_reference_managers_find_their_tags(client):
-    paper, _ = make_evidence(title="Sums & <Parts>", month=3, venue="ICXX")
+    paper, _ = make_evidence(title="Sums & <Parts>", month=3, venue="ICXX", kind="inproceedings")
     page = client.get(paper.get_absolute_url()).content.decode()
     assert re.findall(r'<meta name="(citation_\w+)" content="([^"]*)">', page) == [
         ("citation_title", "Sums &amp; &lt;Parts&gt;"),
         ("citation_author", "Invented, Ida"),
         ("citation_author", "Made, Max"),
         ("citation_publication_date", "2024/03"),
-        ("citation_public_url", f"http://testserver/papers/{paper.key}"),
+        ("citation_public_url", "https://arxiv.org/abs/2401.00001"),
+        ("citation_abstract_html_url", f"http://testserver/papers/{paper.key}"),
         ("citation_conference_title", "ICXX"),
         ("citation_arxiv_id", "2401.00001"),
         ("citation_pdf_url", "https://arxiv.org/pdf/2401.00001"),
+        ("citation_keywords", "Sparse Sums"),
     ]
     listed = client.get("/papers").content.decode()
     [context_object] = re.findall(r'class="Z3988" title="([^"]*)"', listed)
@@ -160,7 +162,10 @@ def test_a_former_key_leads_on_for_ever(client):
         ("/papers/nobody2020nothing", "There is no paper nobody2020nothing. Search for it, or submit its"),
         ("/arxiv/2401.99999", "No paper here goes by arxiv:2401.99999. You can submit its reference."),
         ("/papers?page=2", "There is no page 2: this list has 1."),
-        ("/papers.xml", "Papers are not offered as .xml; there are .bib, .csv and .json."),
+        (
+            "/papers.xml",
+            "Papers are not offered as .xml here; there are .bib, .ris, .csl.json, .csv, .json, .atom.",
+        ),
         ("/techniques/magic", "No technique is called magic; all of them are listed at /techniques."),
         ("/nowhere", "There is nothing at /nowhere."),
         ("/doi/10.1234/%00", "No paper here goes by doi:10.1234/"),
@@ -203,7 +208,7 @@ def test_a_technique_lists_its_papers_best_evidence_first(client):
     plain = make_paper(techniques=[technique])
     measured, _ = make_evidence()
     page = client.get("/techniques/sparse-sums")
-    assert list(page.context["papers"]) == [measured, plain]
+    assert [row.key for row in page.context["papers"]] == [measured.key, plain.key]
     assert "Sparse Sums 2" in text_of(client.get("/techniques"))
 
 
@@ -240,19 +245,20 @@ LISTS += ["/papers.csv", "/papers.json", "/runs", "/recipes", "/workers"]
 
 
 @pytest.mark.parametrize("address", LISTS)
-def test_three_rows_cost_as_many_queries_as_one(client, address):
+def test_thirty_rows_cost_as_many_queries_as_one(client, address):
     make_evidence()
     make_worker()
     client.get(address)  # what is looked up once and kept
     with CaptureQueriesContext(connection) as one:
         client.get(address)
-    for number in range(2):
+    for number in range(29):
         paper = make_paper(
-            [("arxiv", f"2402.0000{number}")], [make_technique(), make_technique(slug=f"way-{number}")]
+            [("arxiv", f"2402.{number:05}")], [make_technique(), make_technique(slug=f"way-{number}")]
         )
         claim = make_claim(paper)
         run = make_run(paper=paper, preset="full", device="cuda", worker=make_worker(), **DONE)
         make_measurement(run, claim=claim, headline=True, verdict="reproduced")
-    with CaptureQueriesContext(connection) as three:
+    client.get(address)  # as the taxonomy is read anew after a change
+    with CaptureQueriesContext(connection) as thirty:
         client.get(address)
-    assert len(three) == len(one)
+    assert len(thirty) == len(one)

@@ -13,6 +13,7 @@ from reproduce import catalogue
 from reproduce.models import Run
 from tests.desk import text_of
 from tests.making import make_claim, make_paper
+from tests.pictures import fetch_pictures
 from tests.test_batches import FLASH
 from tests.test_pooling import make_repeat
 
@@ -102,7 +103,7 @@ def test_the_newest_sound_run_gives_the_pictures(client, paper, address):
     Run.objects.filter(pk=make_repeat(paper, 3.0, day=1, passed=False).pk).update(
         series=[SWEEP | {"title": "Of a failed run"}]
     )
-    page = client.get(address.format(key=paper.key)).content.decode()
+    page = fetch_pictures(client, address.format(key=paper.key))
     assert "Time over length" in page and "Of a failed run" not in page
     figure = page[page.index("<svg role") :].split("</svg>")[0]
     assert "claimed by the paper" in figure and "var(--line-1)" in figure and "var(--line-2)" not in figure

@@ -5,6 +5,7 @@ from django.db.models import F, Q
 
 from papers.models import Claim
 from reproduce.models.runs import Run
+from reproduce.querysets import MeasurementQuerySet
 
 
 class Measurement(models.Model):
@@ -36,6 +37,8 @@ class Measurement(models.Model):
     verdict = models.CharField(max_length=15, choices=Verdict)
     verdict_reason = models.TextField()
     position = models.PositiveSmallIntegerField(default=0)
+
+    objects = MeasurementQuerySet.as_manager()
 
     class Meta:
         ordering = ["run_id", "position"]

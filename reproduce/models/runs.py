@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce, Extract, Now
 
 from papers.models import Paper
 from reproduce.models.workers import LABEL_LENGTH, Worker
+from reproduce.querysets import RunQuerySet
 
 HEAD_START_S = 600  # a point of priority is worth ten minutes of waiting
 
@@ -91,6 +92,8 @@ class Run(models.Model):
     environment = models.JSONField(default=dict)
     bundle = models.BinaryField(null=True, help_text="The bundle, gzipped, as the child wrote it")
     bundle_sha256 = models.CharField(max_length=64, blank=True)
+
+    objects = RunQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]

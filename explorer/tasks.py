@@ -1,0 +1,15 @@
+"""What the clock asks of the surface: that the index be stored anew once much lies over its base."""
+
+from celery import shared_task
+
+from explorer import indexing
+from explorer.models import Touched
+
+MOST_TOUCHED = 20_000  # beyond it a new web process would read for seconds before its first answer
+
+
+@shared_task
+def fold_index():
+    """Store a new base where it is worth it. Twice does no harm."""
+    if Touched.objects.count() > MOST_TOUCHED:
+        indexing.build()
