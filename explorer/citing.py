@@ -3,7 +3,7 @@
 By the rules of Google Scholar's inclusion guidelines and of Zotero's "Embedded Metadata" and "COinS".
 """
 
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from papers import bibtex, names
 from papers.facts import Facts
@@ -94,7 +94,7 @@ def coins(facts):
         ("rft_id", f"info:doi/{doi}" if doi else ""),
         ("rft_id", facts.url or bibtex.main_link(facts)),
     ]
-    return urlencode([(name, value) for name, value in parts if value])
+    return "&".join(f"{name}={quote_plus(value)}" for name, value in parts if value)
 
 
 def plain(paper):
