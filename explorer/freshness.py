@@ -18,13 +18,15 @@ from explorer.snapshot import EMPTY, NOTHING, Snapshot
 NEWS = """
 WITH now AS (SELECT pg_current_snapshot() AS seen,
                     coalesce(pg_current_xact_id_if_assigned()::text::bigint, 0) AS own),
-     this AS (SELECT own, seen, pg_snapshot_xmin(seen)::text::bigint AS oldest FROM now),
+     this AS (SELECT own, pg_snapshot_xmin(seen)::text::bigint AS oldest,
+                     pg_snapshot_xmax(seen)::text::bigint AS next FROM now),
+     -- What is from the future came with a dump of another server: its stamps mean nothing here.
      lines AS (SELECT t.id, t.paper_id, t.stamp = own AS mine FROM explorer_touched t, this
-               WHERE t.stamp >= coalesce(%(since)s, oldest))
+               WHERE t.stamp >= coalesce(%(since)s, oldest) AND (t.stamp < next OR t.stamp = own))
 SELECT oldest, own, clock_timestamp(),
-  -- A base from the future came with a dump of another server: its stamps mean nothing here.
-  (SELECT max(id) FROM explorer_base WHERE stamp <= pg_snapshot_xmax(seen)::text::bigint),
-  CASE WHEN %(since)s IS NULL THEN (SELECT count(*) FROM explorer_touched WHERE stamp <> own) END,
+  (SELECT max(id) FROM explorer_base WHERE stamp <= next),
+  CASE WHEN %(since)s IS NULL THEN
+    (SELECT count(*) FROM explorer_touched WHERE stamp <> own AND stamp < next) END,
   (SELECT array_agg(id) FROM lines WHERE NOT mine), (SELECT array_agg(paper_id) FROM lines WHERE NOT mine),
   (SELECT array_agg(paper_id) FROM lines WHERE mine)
 FROM this

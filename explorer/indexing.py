@@ -8,6 +8,7 @@ from collections import defaultdict
 from itertools import chain
 
 from django.db import connection, transaction
+from django.db.models import Q
 from pyroaring import BitMap
 
 from explorer.documents import PAPERS, Evidence, document, evidence_of
@@ -70,10 +71,20 @@ def _store(base, postings):
 
 
 def _forget(base):
-    """Bases that no process can be reading any more, and what was touched before all of them."""
+    """Bases that no process can be reading any more, and what was touched before this one.
+
+    Of the lines the newest stays; those from the future came with a dump of another server.
+    """
     kept = list(Base.objects.order_by("-pk").values_list("pk", flat=True)[:2])
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM explorer_posting WHERE NOT base_id = ANY(%s)", [kept])
         cursor.execute("DELETE FROM explorer_base WHERE NOT id = ANY(%s)", [kept])
     last = Touched.objects.order_by("-pk").values("pk")[:1]
-    Touched.objects.filter(stamp__lt=base.stamp).exclude(pk__in=last).delete()
+    Touched.objects.filter(Q(stamp__lt=base.stamp) | Q(stamp__gt=_next())).exclude(pk__in=last).delete()
+
+
+def _next():
+    """A number above those of all transactions that have ended."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+        return cursor.fetchone()[0]

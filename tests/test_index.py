@@ -244,3 +244,21 @@ def test_a_base_forgets_what_lies_under_it_and_a_heartbeat_touches_nothing():
     assert freshness.state().version == before
     type(run).objects.filter(pk=run.pk).update(**DONE)
     assert freshness.state().version > before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_dump_brought_from_another_server_does_no_harm():
+    make_paper(key="one")
+    Base.objects.create(stamp=2**60, papers=b"")
+    Touched.objects.create(paper_id=None, stamp=2**60)
+    Touched.objects.create(paper_id=1, stamp=2**60)
+    assert keys() == {"one"}
+    version = freshness.state().version
+    assert freshness.state().version == version
+    make_paper(key="two")
+    assert keys() == {"one", "two"}
+    assert freshness.state().version > version
+    call_command("index_papers", verbosity=0)
+    make_paper(key="three")
+    assert keys() == {"one", "two", "three"}
+    assert not Touched.objects.filter(stamp=2**60, paper_id=None).exists()
