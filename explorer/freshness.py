@@ -137,15 +137,17 @@ def _again(snapshot, papers, **told):
 
 
 def _loaded(news, version):
-    """From the stored base and what was touched since, or from the tables alone."""
+    """From the stored base and what was touched since; from the tables where that may be everything."""
     began = Snapshot(news.base, version=version, changed=news.at, **NOTHING)
     if news.base is None:
         return began.with_documents([], documents())
     stamp, whole = _base(news.base)
+    since = _news(stamp)
+    touched = {*since.touched, *since.mine}
+    if None in touched:
+        return began.with_documents(whole, documents())
     numbers = began.numbers(EMPTY, evidence_of())
     based = replace(began, papers=whole, facets=_facets(news.base), **numbers)
-    since = _news(stamp)
-    touched = {paper for paper in since.touched + since.mine if paper is not None}
     return _again(based, touched) if touched else based
 
 

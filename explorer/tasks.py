@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from explorer import indexing
-from explorer.models import Touched
+from explorer.models import Base, Touched
 
 MOST_TOUCHED = 20_000  # beyond it a new web process would read for seconds before its first answer
 
@@ -11,5 +11,11 @@ MOST_TOUCHED = 20_000  # beyond it a new web process would read for seconds befo
 @shared_task
 def fold_index():
     """Store a new base where it is worth it. Twice does no harm."""
-    if Touched.objects.count() > MOST_TOUCHED:
+    if Touched.objects.count() > MOST_TOUCHED or is_outdated():
         indexing.build()
+
+
+def is_outdated():
+    """Whether everything may have changed since the base, so that new processes read all papers after all."""
+    base = Base.objects.order_by("-pk").first()
+    return base is not None and Touched.objects.filter(paper_id=None, stamp__gte=base.stamp).exists()

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.http import QueryDict
 
-from explorer import freshness
+from explorer import freshness, tasks
 from explorer.models import Base, Touched
 from explorer.search import Search
 from papers.models import AXES, Paper, Technique
@@ -222,13 +222,20 @@ def test_what_is_rolled_back_was_never_here():
     assert keys() == {"kept"}
 
 
+@pytest.mark.parametrize("based", [False, True])
 @pytest.mark.django_db(transaction=True)
-def test_a_changed_taxonomy_and_an_emptied_table_are_seen():
+def test_a_changed_taxonomy_and_an_emptied_table_are_seen(based):
     technique = make_technique(slug="way", name="Way", axis="data", position=1)
     make_paper(key="tagged", techniques=[technique])
     assert keys("axis=data") == {"tagged"}
+    if based:
+        call_command("index_papers", verbosity=0)
     Technique.objects.filter(pk=technique.pk).update(axis="budget")
     assert keys("axis=budget") == {"tagged"}
+    assert tasks.is_outdated() == based
+    tasks.fold_index()
+    assert keys("axis=budget") == {"tagged"}
+    assert not tasks.is_outdated()
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE papers_paper CASCADE")
     assert keys() == set()
