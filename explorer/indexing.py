@@ -21,21 +21,26 @@ FOLDED = 100_000  # papers gathered as plain numbers before they go into the bit
 def build(show=lambda done: None):
     """Stores a new base of all papers as one transaction sees them; returns it. `show` hears of progress."""
     with transaction.atomic():
-        stamp = _begin()
+        stamp, future = _begin()
         postings, papers = _gather(show)
         base = Base.objects.create(stamp=stamp, papers=papers.serialize())
         _store(base.pk, postings)
-        _forget(base)
+        _forget(base, future)
     return base
 
 
 def _begin():
-    """One view of the database for all that is read; what is not over by then will be read over the base."""
+    """(the oldest transaction that is not over, a number that none has yet) in one view for all that is read.
+
+    What is not over by then will be read over the base.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-        (stamp,) = cursor.fetchone()
-    return stamp
+        cursor.execute(
+            "SELECT pg_snapshot_xmin(now)::text::bigint, pg_snapshot_xmax(now)::text::bigint"
+            " FROM pg_current_snapshot() AS now"
+        )
+        return cursor.fetchone()
 
 
 def _gather(show):
@@ -70,7 +75,7 @@ def _store(base, postings):
             copy.write_row((base, key, postings[key].serialize()))
 
 
-def _forget(base):
+def _forget(base, future):
     """Bases that no process can be reading any more, and what was touched before this one.
 
     Of the lines the newest stays; those from the future came with a dump of another server.
@@ -80,11 +85,4 @@ def _forget(base):
         cursor.execute("DELETE FROM explorer_posting WHERE NOT base_id = ANY(%s)", [kept])
         cursor.execute("DELETE FROM explorer_base WHERE NOT id = ANY(%s)", [kept])
     last = Touched.objects.order_by("-pk").values("pk")[:1]
-    Touched.objects.filter(Q(stamp__lt=base.stamp) | Q(stamp__gt=_next())).exclude(pk__in=last).delete()
-
-
-def _next():
-    """A number above those of all transactions that have ended."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
-        return cursor.fetchone()[0]
+    Touched.objects.filter(Q(stamp__lt=base.stamp) | Q(stamp__gt=future)).exclude(pk__in=last).delete()

@@ -4,6 +4,8 @@ import csv
 import json
 from itertools import chain
 
+from explorer import csv_text
+
 COLUMNS = ("key", "title", "authors", "year", "month", "venue", "arxiv", "doi", "openreview", "acl")
 COLUMNS += ("url", "code", "axes", "techniques", "verified", "claims", "measurements")
 
@@ -46,9 +48,8 @@ def row(paper):
 
 
 def cell(value):
-    """Lists with semicolons; a text that a spreadsheet would run as a formula is made plain text."""
-    text = "" if value is None else "; ".join(value) if isinstance(value, list) else str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    """Lists with semicolons, and as csv_text has it."""
+    return csv_text.cell("; ".join(value) if isinstance(value, list) else value)
 
 
 class Echo:

@@ -17,16 +17,9 @@ class Folded(Func):
 class PaperQuerySet(models.QuerySet):
     def on_axes(self, axes: Collection[str]) -> Self:
         """Papers with a technique on any of these axes."""
-        return self._tagged(technique__axis__in=axes)
-
-    def using(self, techniques: Collection[str]) -> Self:
-        """Papers tagged with any of these techniques, named by slug."""
-        return self._tagged(technique__slug__in=techniques)
-
-    def between(self, first: int | None, last: int | None) -> Self:
-        """Papers of these years, both included; None leaves that end open."""
-        papers = self if first is None else self.filter(year__gte=first)
-        return papers if last is None else papers.filter(year__lte=last)
+        # A subquery and not a join: a paper with two matching techniques stays one row.
+        tagged = self.model.techniques.through.objects.filter(technique__axis__in=axes)
+        return self.filter(pk__in=tagged.values("paper_id"))
 
     def newest(self) -> Self:
         """By date, then in the order of adding: one that survives export and import."""
@@ -35,8 +28,3 @@ class PaperQuerySet(models.QuerySet):
     def in_full(self) -> Self:
         """With what a list shows of each, in a constant number of queries."""
         return self.prefetch_related("techniques", "identifiers")
-
-    def _tagged(self, **condition: object) -> Self:
-        # A subquery and not a join: a paper with two matching techniques stays one row.
-        tagged = self.model.techniques.through.objects.filter(**condition)
-        return self.filter(pk__in=tagged.values("paper_id"))
