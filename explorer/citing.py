@@ -94,7 +94,9 @@ def coins(facts):
         ("rft_id", f"info:doi/{doi}" if doi else ""),
         ("rft_id", facts.url or bibtex.main_link(facts)),
     ]
-    return "&".join(f"{name}={quote_plus(value)}" for name, value in parts if value)
+    parts = [(name, value) for name, value in parts if value]
+    quoted = quote_plus("\0".join(value for _, value in parts)).split("%00")  # one call for all of them
+    return "&".join(f"{name}={value}" for (name, _), value in zip(parts, quoted, strict=True))
 
 
 def plain(paper):

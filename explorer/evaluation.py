@@ -10,6 +10,7 @@ from itertools import pairwise
 from django.db import connection
 from pyroaring import BitMap
 
+from explorer.prepared import Prepared
 from explorer.snapshot import EMPTY
 from explorer.words import SHORTEST_BEGINNING
 
@@ -18,6 +19,19 @@ MOST_NAMED = 5000  # candidates of a phrase that are named one by one; beyond, i
 SUFFIXES = ("ations", "ities", "ements", "ances", "ences", "ively", "fully", "ingly", "ables", "ibles")
 SUFFIXES += ("izers", "ised", "ized", "ional", "ness", "isms", "ists", "ing", "ers", "e")
 ENDS = sorted({suffix[start:end] for suffix in SUFFIXES for end in (-1, None) for start in range(5)} - {""})
+
+LEXEMES = Prepared(
+    "lexemes",
+    "text",
+    "SELECT tsvector_to_array(to_tsvector('english', folded)),"
+    " tsvector_to_array(to_tsvector('simple', folded)) FROM spectrum_folded($1) AS folded",
+)
+FOLDED = Prepared("folded", "text", "SELECT lower(spectrum_folded($1))")
+STEMS = Prepared(
+    "stems",
+    "text, text[]",
+    "SELECT DISTINCT unnest(tsvector_to_array(to_tsvector('english', $1 || tail))) FROM unnest($2) tail",
+)
 
 
 def matching(snapshot, alternatives):
@@ -139,33 +153,19 @@ def _in_a_row(candidates, text, place):
 @lru_cache(maxsize=8192)
 def lexemes(text):
     """(stemmed, as it is): the lexemes of a text by PostgreSQL's own rules."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT tsvector_to_array(to_tsvector('english', folded)),"
-            " tsvector_to_array(to_tsvector('simple', folded)) FROM spectrum_folded(%s) AS folded",
-            [text],
-        )
-        return tuple(tuple(each) for each in cursor.fetchone())
+    return tuple(tuple(each) for each in LEXEMES.rows(text)[0])
 
 
 @lru_cache(maxsize=8192)
 def folded(text):
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT lower(spectrum_folded(%s))", [text])
-        return cursor.fetchone()[0]
+    return FOLDED.rows(text)[0][0]
 
 
 @lru_cache(maxsize=8192)
 def stems_behind(beginning):
     """The stems, shorter than the beginning itself, of words that it may become."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT unnest(tsvector_to_array(to_tsvector('english', %s || tail)))"
-            " FROM unnest(%s::text[]) tail",
-            [beginning, ENDS],
-        )
-        return tuple(
-            stem
-            for (stem,) in cursor
-            if len(stem) < len(beginning) and beginning.startswith(stem) and len(stem) >= SHORTEST_BEGINNING
-        )
+    return tuple(
+        stem
+        for (stem,) in STEMS.rows(beginning, ENDS)
+        if len(stem) < len(beginning) and beginning.startswith(stem) and len(stem) >= SHORTEST_BEGINNING
+    )

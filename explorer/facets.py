@@ -1,5 +1,6 @@
 """The facets of a search: which choices there are, which papers have each, and how many it would leave."""
 
+import heapq
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -34,13 +35,31 @@ class Choice:
 
 def choices(index, name, papers, chosen):
     """The lines of a facet; `papers` are those that all other filters leave. Of venues the most frequent."""
-    lines = offered(index, name)
-    counts = [papers.intersection_cardinality(having(index, name, line[0])) for line in lines]
-    found = list(zip(counts, lines, strict=True))
     if name == "venue":
-        found.sort(key=lambda each: (each[1][0] not in chosen, -each[0], each[1][0]))
-        found = found[: max(MOST_VENUES, len(chosen))]
-    return [Choice(value, label, count, value in chosen, group) for count, (value, label, group) in found]
+        return _venues(index, papers, chosen)
+    return [
+        Choice(
+            value, label, papers.intersection_cardinality(having(index, name, value)), value in chosen, group
+        )
+        for value, label, group in offered(index, name)
+    ]
+
+
+def _venues(index, papers, chosen):
+    """What is chosen, then the most frequent. A venue can't have more of these papers than it has of all."""
+    found, most = [], []
+    for size, venue in index.by_size("venue"):
+        if len(most) == MOST_VENUES and size < most[0]:
+            break
+        count = papers.intersection_cardinality(index.facet("venue", venue))
+        found.append((count, venue))
+        (heapq.heappushpop if len(most) == MOST_VENUES else heapq.heappush)(most, count)
+    found += {
+        (papers.intersection_cardinality(index.facet("venue", venue)), venue) for venue in chosen
+    }.difference(found)
+    found.sort(key=lambda each: (each[1] not in chosen, -each[0], each[1]))
+    found = found[: max(MOST_VENUES, len(chosen))]
+    return [Choice(venue, venue, count, venue in chosen) for count, venue in found]
 
 
 def having(index, name, value):

@@ -13,24 +13,29 @@ from django.db import connection
 from pyroaring import BitMap
 
 from explorer.documents import documents, evidence_of
+from explorer.prepared import Prepared
 from explorer.snapshot import EMPTY, NOTHING, Snapshot
 
-NEWS = """
+NEWS = Prepared(
+    "news",
+    "bigint",
+    """
 WITH now AS (SELECT pg_current_snapshot() AS seen,
                     coalesce(pg_current_xact_id_if_assigned()::text::bigint, 0) AS own),
      this AS (SELECT own, pg_snapshot_xmin(seen)::text::bigint AS oldest,
                      pg_snapshot_xmax(seen)::text::bigint AS next FROM now),
      -- What is from the future came with a dump of another server: its stamps mean nothing here.
      lines AS (SELECT t.id, t.paper_id, t.stamp = own AS mine FROM explorer_touched t, this
-               WHERE t.stamp >= coalesce(%(since)s, oldest) AND (t.stamp < next OR t.stamp = own))
+               WHERE t.stamp >= coalesce($1, oldest) AND (t.stamp < next OR t.stamp = own))
 SELECT oldest, own, clock_timestamp(),
   (SELECT max(id) FROM explorer_base WHERE stamp <= next),
-  CASE WHEN %(since)s IS NULL THEN
+  CASE WHEN $1 IS NULL THEN
     (SELECT count(*) FROM explorer_touched WHERE stamp <> own AND stamp < next) END,
   (SELECT array_agg(id) FROM lines WHERE NOT mine), (SELECT array_agg(paper_id) FROM lines WHERE NOT mine),
   (SELECT array_agg(paper_id) FROM lines WHERE mine)
 FROM this
-"""
+""",
+)
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 _lock = Lock()
 _shared: dict[str, "Seen"] = {}
@@ -126,9 +131,7 @@ def _own(news):
 
 
 def _news(since):
-    with connection.cursor() as cursor:
-        cursor.execute(NEWS, {"since": since})
-        *rest, lines, touched, mine = cursor.fetchone()
+    *rest, lines, touched, mine = NEWS.rows(since)[0]
     return News(*rest, lines or [], touched or [], mine or [])
 
 

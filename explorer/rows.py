@@ -8,11 +8,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
 
-from django.db import connection
 from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
 from explorer import citing
+from explorer.prepared import Prepared
 from explorer.templatetags.figures import verdict_chip
 from papers.facts import Facts
 from papers.models import Paper
@@ -22,7 +22,10 @@ _lock = Lock()
 _kept: OrderedDict = OrderedDict()
 COLUMNS = ("id", "key", "title", "authors", "authors_complete", "year", "month", "venue", "verified")
 COLUMNS += ("kind", "url", "details")
-FACTS = f"""
+FACTS = Prepared(
+    "papers_listed",
+    "bigint[]",
+    f"""
 SELECT {", ".join(f"p.{column}" for column in COLUMNS)},
   ARRAY(SELECT ARRAY[t.axis, t.slug, t.name] FROM papers_paper_techniques u
         JOIN papers_technique t ON t.id = u.technique_id WHERE u.paper_id = p.id ORDER BY t.position),
@@ -39,8 +42,9 @@ LEFT JOIN LATERAL (
     AND r.status = 'done' AND r.preset = 'full' AND r.origin <> 'contributed'
   ORDER BY r.finished DESC, m.id DESC LIMIT 1
 ) headline ON true
-WHERE p.id = ANY(%s)
-"""
+WHERE p.id = ANY($1)
+""",
+)
 CITED = ("key", "kind", "title", "authors", "year", "month", "venue", "url", "details")
 UNVERIFIED = (
     ' · <span class="chip chip-warning" title="Known from general knowledge; no source has confirmed it yet">'
@@ -74,9 +78,7 @@ def _read(ids):
     """{id: Row}; one that is gone by now is left out."""
     if not ids:
         return {}
-    with connection.cursor() as cursor:
-        cursor.execute(FACTS, [ids])
-        return {row[0]: _row(*row) for row in cursor.fetchall()}
+    return {row[0]: _row(*row) for row in FACTS.rows(ids)}
 
 
 def _row(*facts):

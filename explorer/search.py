@@ -133,10 +133,19 @@ class Search(forms.Form):
 
     def query(self, **changes):
         """The query string of this search, without its page; fields given are changed, None removes one."""
+        if not changes:
+            return self._query
         kept = dict(self._asked)
         for name, given in changes.items():
             kept[name] = [str(value) for value in (given if isinstance(given, list) else [given]) if value]
-        return urlencode([(name, value) for name in self.fields for value in kept.get(name, ())])
+        return self._encoded(kept)
+
+    @cached_property
+    def _query(self):
+        return self._encoded(self._asked)
+
+    def _encoded(self, asked):
+        return urlencode([(name, value) for name in self.fields for value in asked.get(name, ())])
 
     @cached_property
     def _asked(self):

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
 
-from django.db import connection
 from pyroaring import BitMap
+
+from explorer.prepared import Prepared
 
 LAST = "\U0010ffff"
 
@@ -62,8 +63,7 @@ class Snapshot:
 
     def values_of(self, name):
         """The values of a facet that at least one paper has, in their order."""
-        begin = f"{name}="
-        return [key[len(begin) :] for key in self.facet_keys[self._at(begin) : self._at(begin + LAST)]]
+        return self.facet_values.get(name, [])
 
     def word(self, key):
         """The papers with this word: "w/quantiz"."""
@@ -75,9 +75,25 @@ class Snapshot:
         here = [self.words[each] for each in keys[bisect_left(keys, key) : bisect_left(keys, key + LAST)]]
         return (_begun(self.base, key) - self.fresh) | BitMap.union(EMPTY, *here)
 
+    def by_size(self, name):
+        """(number of papers, value) of each value of a facet, the most papers first."""
+        if name not in self.sized:
+            sizes = ((len(self.facet(name, value)), value) for value in self.values_of(name))
+            self.sized[name] = sorted(sizes, key=lambda each: (-each[0], each[1]))
+        return self.sized[name]
+
     @cached_property
-    def facet_keys(self):
-        return sorted(self.facets)
+    def sized(self):
+        return {}
+
+    @cached_property
+    def facet_values(self):
+        """{facet: its values that at least one paper has, in their order}."""
+        found = defaultdict(list)
+        for key in sorted(self.facets):
+            name, _, value = key.partition("=")
+            found[name].append(value)
+        return found
 
     @cached_property
     def word_keys(self):
@@ -90,9 +106,6 @@ class Snapshot:
         for month in reversed(self.values_of("month")):
             found[month[:4]].append(month)
         return found
-
-    def _at(self, key):
-        return bisect_left(self.facet_keys, key)
 
     def _words_of(self, number):
         return self.documents[number].words if number in self.documents else ()
@@ -112,6 +125,9 @@ class Snapshot:
 
 
 EMPTY = BitMap()
+_OF_BASE = "SELECT bitmap FROM explorer_posting WHERE base_id = $1 AND "
+POSTING = Prepared("posting", "bigint, text", f"{_OF_BASE} key = $2")
+POSTINGS = Prepared("postings", "bigint, text, text", f"{_OF_BASE} key >= $2 AND key < $3")
 NOTHING = {name: {} for name in ("touched_at", "facets", "words", "documents", "gains", "values")}
 
 
@@ -133,18 +149,15 @@ def _put_in(bitmaps, pairs):
 
 @lru_cache(maxsize=256)
 def _posting(base, key):
-    return _united("key = %s", base, key)
+    return _united(POSTING, base, key)
 
 
 @lru_cache(maxsize=64)
 def _begun(base, key):
-    return _united("key >= %s AND key < %s", base, key, key + LAST)
+    return _united(POSTINGS, base, key, key + LAST)
 
 
-def _united(condition, base, *keys):
+def _united(postings, base, *keys):
     if base is None:
         return EMPTY
-    with connection.cursor() as cursor:
-        query = f"SELECT bitmap FROM explorer_posting WHERE base_id = %s AND {condition}"
-        cursor.execute(query, [base, *keys])
-        return BitMap.union(EMPTY, *(BitMap.deserialize(bytes(row[0])) for row in cursor))
+    return BitMap.union(EMPTY, *(BitMap.deserialize(bytes(row[0])) for row in postings.rows(base, *keys)))

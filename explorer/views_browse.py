@@ -64,11 +64,17 @@ def papers(request):
     named = search.record()
     if named and named[2]:
         return leave_for(request, named[2])
-    facets = search.facets()
-    context = {"search": search, "page": search.chosen_page(), "facets": facets, "named": named}
+    facets, query = search.facets(), search.query()
+    context = {
+        "search": search,
+        "page": search.chosen_page(),
+        "facets": facets,
+        "named": named,
+        "query": query,
+    }
     context["numbers"] = [(name, label, request.GET.get(name, "")) for name, (label, _) in NUMBERS.items()]
     response = render(request, "papers/_browse.html" if in_place(request) else "papers/list.html", context)
-    response["HX-Push-Url"] = f"/papers?{search.query()}"
+    response["HX-Push-Url"] = f"/papers?{query}"
     patch_vary_headers(response, ["HX-Request"])
     return response
 

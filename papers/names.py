@@ -44,6 +44,8 @@ def parts(name: str) -> Name:
 
 def inverted(name: str) -> str:
     """ "van Sum, Ludwig, IV", as RIS and reference managers want it; a group as it is."""
+    if name.count(",") < 2:  # without a suffix it is written like that
+        return name
     part = parts(name)
     family = f"{part.particle} {part.family}".strip()
     return part.literal or ", ".join(filter(None, [family, part.given, part.suffix]))

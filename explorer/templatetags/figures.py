@@ -169,7 +169,8 @@ def _group(facet, name, lines):
 def years(search, lines):
     """The histogram of years: each a link that filters by it, and a bar."""
     most = max((line.count for line in lines), default=1)
-    return mark_safe("".join(_year(search.query(year=line.value), line, most) for line in lines))
+    before, _, after = search.query(year="YEAR").partition("year=YEAR")
+    return mark_safe("".join(_year(f"{before}year={line.value}{after}", line, most) for line in lines))
 
 
 def _year(query, line, most):
