@@ -5,6 +5,7 @@
 PYTHON ?= python3
 EXTRAS ?= worker
 VENV ?= .venv
+TESTERS ?= 2
 export PORT ?= 8000
 export HOST ?= 127.0.0.1
 
@@ -25,7 +26,7 @@ down:
 	@test ! -x "$(PY)" || "$(PY)" -m config.up down
 
 test: lint
-	"$(PY)" -m pytest
+	"$(PY)" -m pytest -n $(TESTERS) --dist loadfile
 
 lint: $(DEVELOPED)
 	"$(PY)" -m ruff check .

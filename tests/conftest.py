@@ -21,6 +21,8 @@ VAR = Path(tempfile.mkdtemp(prefix="spectrum-test-"))
 VAR.chmod(0o755)
 os.environ["SPECTRUM_VAR"] = str(VAR)
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin slow down whatever runs beside them
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "PORT", "HOST", "HTTPS"):
     os.environ.pop(name, None)
