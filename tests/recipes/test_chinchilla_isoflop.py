@@ -68,25 +68,39 @@ def test_smoothing_averages_the_last_steps_so_far():
 
 def test_every_byte_is_read_once_and_the_budget_is_spent():
     grid = part(SLUG, "grid")
-    context = context_of(SLUG, smallest_budget=1e12, budgets=5, sizes=7, bytes_per_parameter=60)
+    context = context_of(SLUG, smallest_budget=1.2e12, budgets=5, sizes=7, bytes_per_parameter=125)
     for row in grid.cells(context):
         assert len(row) == 7
         for cell in row:
             assert cell.flop == pytest.approx(cell.budget, rel=0.02)
-            assert cell.shape.width % grid.HEAD == 0
+            assert cell.shape.head_width in (grid.NARROW, grid.HEAD)
+            assert cell.shape.heads * cell.shape.head_width == cell.shape.width
     starts = one_epoch(9, 8, grid.LENGTH, seed=0).flatten()
     assert torch.equal(starts.sort().values, torch.arange(72) * grid.LENGTH)
 
 
-def test_a_rate_that_diverges_loses_and_the_record_stays_finite(monkeypatch):
+def trained(monkeypatch, rates):
     grid, training = part(SLUG, "grid"), part(SLUG, "training")
-    monkeypatch.setattr(training, "RATES", (1.0, float("nan")))
+    monkeypatch.setattr(training, "RATES", rates)
     cell = grid.Cell(1e8, grid.shape_of(7000), 4)
     text = training.Text(
         torch.randint(256, (cell.bytes + 1,)).to(torch.uint8),
         torch.randint(256, (1, 8, grid.LENGTH + 1)),
     )
-    run = training.run_cell(context_of(SLUG), cell, text, 0)
+    return training.run_cell(context_of(SLUG, seeds=2), cell, text, 0)
+
+
+def test_a_rate_that_diverges_loses_and_the_record_stays_finite(monkeypatch):
+    run = trained(monkeypatch, (1.0, float("nan")))
     assert run.best == 0
-    assert run.finals[1] == training.LOST
+    assert run.finals[1] == part(SLUG, "training").LOST
     assert np.isfinite(run.point(0).smooth).all()
+
+
+def test_the_loss_is_the_mean_of_seeds_that_differ(monkeypatch):
+    run = trained(monkeypatch, (1e-9, 1.0))
+    assert run.each.shape == (2, 2)
+    assert run.best == 1
+    assert run.each[1, 0] != run.each[1, 1]
+    assert run.point(0).loss == pytest.approx(run.each[1].mean())
+    assert run.spread == pytest.approx(abs(run.each[1, 0] - run.each[1, 1]) / 2**0.5 / run.each[1].mean())

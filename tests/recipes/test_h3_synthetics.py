@@ -85,17 +85,51 @@ def test_the_ordering_needs_every_pair():
         assert value(context, "order") == expected
 
 
-def test_every_seed_learns_every_token_of_its_own_examples(monkeypatch):
-    learned = part(SLUG, "learned")
-    monkeypatch.setattr(learned, "POOL", 20)
+def test_every_seed_learns_every_token_of_its_own_examples_once_an_epoch(monkeypatch):
+    teaching = part(SLUG, "teaching")
+    monkeypatch.setattr(teaching, "POOL", 20)
     task = tasks.InductionHeads(8, 6)
-    pool = learned.pool_of(task, 2, torch.device("cpu"))
+    pool = teaching.pool_of(task, 2, torch.device("cpu"))
     assert pool.shape == (2, 2, 20, 8)
     assert torch.equal(pool[1, ..., :-1], pool[0, ..., 1:])
     mark = (pool[0, ..., :-1] == 5).int().argmax(-1, keepdim=True)
     assert torch.equal(pool[1, ..., -1:], pool[0].gather(-1, mark + 1))
-    batch = learned.drawn(pool, 50, torch.Generator().manual_seed(0))
+    draw, generator = teaching.epochs(pool, 5), torch.Generator().manual_seed(0)
+    first, second = (torch.cat([draw(step, generator) for step in range(4)], dim=2) for _ in range(2))
+    assert not torch.equal(first, second)
     for seed in range(2):
-        own = {tuple(row) for row in pool[0, seed].tolist()}
-        assert {tuple(row) for row in batch[0, seed].tolist()} <= own
-        assert not {tuple(row) for row in pool[0, 1 - seed].tolist()} & own
+        own = sorted(pool[:, seed].movedim(0, 1).tolist())
+        for epoch in (first, second):
+            assert sorted(epoch[:, seed].movedim(0, 1).tolist()) == own
+
+
+def test_dropout_is_for_learning_alone_and_differs_between_seeds():
+    teaching = part(SLUG, "teaching")
+
+    def make(seed):
+        model = TinyGPT(SHAPE, statespace.H3, seed=0)
+        model.embedding = teaching.Dropped(torch.nn.Embedding.from_pretrained(torch.ones(6, 8)))
+        return model.embedding
+
+    both, ids = Seeds(make, range(2), 2), torch.randint(6, (2, 50, 12))
+    learnt = both(ids)
+    assert (learnt == 0).float().mean().item() == pytest.approx(teaching.DROPPED, abs=0.02)
+    assert learnt.mean().item() == pytest.approx(1, abs=0.02)
+    assert not torch.equal(learnt[0], learnt[1])
+    assert not torch.equal(learnt[0, :25], learnt[0, 25:])
+    with torch.no_grad():
+        assert torch.equal(both(ids), torch.ones(2, 50, 12, 8))
+
+
+def test_all_but_the_dynamics_of_states_decays():
+    teaching = part(SLUG, "teaching")
+    alone, plan = TinyGPT(SHAPE, statespace.H3, seed=0), Plan(1, 0.5)
+    both = Seeds(lambda seed: TinyGPT(SHAPE, statespace.H3, seed=seed), range(2))
+    paces = teaching.paces(alone, torch.device("cpu"))
+    optimizer = teaching.Decaying(list(both.parameters()), plan, paces)
+    both.stacked.grad = torch.zeros_like(both.stacked)
+    optimizer.step()
+    after = both._named(both.stacked.detach()[0])
+    for name, before in alone.named_parameters():
+        spared = name.endswith(("log_step", "log_decay", "frequency"))
+        assert torch.allclose(after[name], before.detach() * (1 if spared else 0.95)), name

@@ -23,7 +23,8 @@ class Seeds(nn.Module):
     would not spare gains. In training a batch goes through up to `parts` copies of each seed's weights, whose
     gradients are added: a product that sums over all tokens of a batch would keep few of a GPU's cores busy.
     The mean loss over seeds gives each a gradient smaller by their number, which Adam does not notice.
-    A model must not tie or buffer tensors. Raises ValueError if it has buffers.
+    What a model draws at random differs between seeds and copies. A model must not tie or buffer tensors.
+    Raises ValueError if it has buffers.
     """
 
     def __init__(self, make: Callable[[int], nn.Module], seeds: Sequence[int], parts: int = 1) -> None:
@@ -41,7 +42,8 @@ class Seeds(nn.Module):
         """(seeds, batch, length) to what the model gives, with the seeds first."""
         parts = math.gcd(self.parts, ids.shape[1]) if torch.is_grad_enabled() else 1
         copies = self.stacked[:, None].expand(-1, parts, -1).flatten(0, 1)
-        found = torch.vmap(self._one)(self._named(copies), ids.unflatten(1, (parts, -1)).flatten(0, 1))
+        together = torch.vmap(self._one, randomness="different")
+        found = together(self._named(copies), ids.unflatten(1, (parts, -1)).flatten(0, 1))
         return found.unflatten(0, (-1, parts)).flatten(1, 2)
 
     def one(self, seed: int, ids: torch.Tensor) -> torch.Tensor:

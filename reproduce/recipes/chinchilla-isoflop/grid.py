@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from reproduce.recipes.blocks.tinygpt import Shape
 from reproduce.recipes.context import Context
 
-HEAD = 16  # width of every head
-ASPECT = (16, 56)  # width over layers, at least and at most
-DEEPEST = 12
+HEAD = 16  # width of a head
+NARROW = (
+    8  # of one where the model's width is no multiple of that; only the smallest models are so finely spaced
+)
+FINE = 64  # below this width
+ASPECT = (24, 40)  # width over layers, at least (but for the fewest layers) and at most
+LAYERS = (2, 12)  # one layer cannot copy: its losses lie on a curve of their own
 VOCABULARY = 256
 LENGTH = 128
 STEP = 10**0.5  # from one budget to the next
-SPACING = 1.9  # from one size to the next
+SPACING = 1.5  # from one size to the next
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,19 @@ def cells(context: Context) -> list[list[Cell]]:
 
 def shape_of(wanted: float) -> Shape:
     """The shape nearest to so many parameters, neither too slender nor too stout."""
+    fewest, most = LAYERS
     shapes = [
-        Shape(layers, width, width // HEAD, LENGTH, VOCABULARY, positions="learned")
-        for layers in range(1, DEEPEST + 1)
-        for width in range(HEAD, ASPECT[1] * layers + 1, HEAD)
-        if width >= ASPECT[0] * layers
+        Shape(
+            layers,
+            width,
+            width // (NARROW if width % HEAD else HEAD),
+            LENGTH,
+            VOCABULARY,
+            positions="learned",
+        )
+        for layers in range(fewest, most + 1)
+        for width in range(HEAD, ASPECT[1] * layers + 1, NARROW)
+        if (width % HEAD == 0 or width < FINE) and (layers == fewest or width >= ASPECT[0] * layers)
     ]
     return min(shapes, key=lambda shape: abs(math.log(parameters(shape) / wanted)))
 

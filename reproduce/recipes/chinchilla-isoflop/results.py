@@ -27,7 +27,7 @@ def report(context: Context, runs: list[list[Run]], ceilings: Probe) -> None:
     """Measures the exponents; guards that budgets have an optimum; keeps every loss; draws the charts."""
     points = [run.point(number) for number, row in enumerate(runs) for run in row]
     best = fitting.optima(points, lambda point: point.size)
-    spent = sum(len(RATES) * run.cell.flop for row in runs for run in row)
+    spent = sum(run.each.size * run.cell.flop for row in runs for run in row)
     seconds = sum(run.seconds for row in runs for run in row)
     edge = sum(run.best != 1 for row in runs for run in row) / len(points)
     detail = {
@@ -36,6 +36,8 @@ def report(context: Context, runs: list[list[Run]], ceilings: Probe) -> None:
         "optimum_inside": [each.inside for each in best],
         "rate_multiples": list(RATES),
         "share_best_at_an_outer_rate": edge,
+        "residuals": [each.residual for each in best],
+        "spread_between_seeds": float(np.mean([run.spread for row in runs for run in row])),
         "fraction_of_peak": spent / seconds / ceilings.half,
     }
     of_size, of_bytes = (lambda point: point.size), (lambda point: point.bytes)
@@ -82,6 +84,7 @@ def _record(run: Run) -> dict[str, Any]:
         "steps": run.cell.steps,
         "rates": run.rates,
         "losses": run.finals,
+        "losses_of_seeds": run.each.tolist(),
         "seconds": run.seconds,
     }
 

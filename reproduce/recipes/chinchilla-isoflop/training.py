@@ -1,9 +1,10 @@
-"""Trains every cell of the grid on endless text, three learning rates at once; the best rate counts."""
+"""Trains every cell of the grid on endless text, all rates and seeds at once; the best rate's mean counts."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reproduce.recipes.blocks import fleet_starts
 from reproduce.recipes.blocks.fleet import Fleet
@@ -19,6 +20,7 @@ LANGUAGE = 1
 READ, HELD_OUT = 10, 11  # seeds of the text
 BASE_RATE, BASE_WIDTH = 6e-3, 64  # the middle rate is inversely proportional to the width
 RATES = (0.4, 1.0, 2.5)
+KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]  # narrow heads too
 LOST = 99.0  # nats a byte, in place of a loss that is not finite
 SMOOTHED = 0.02  # training losses are averaged over the last 2 % of the steps so far, for the envelope
 
@@ -41,17 +43,28 @@ class Text:
 
 @dataclass(frozen=True)
 class Run:
-    """A trained cell: final losses by rate, and the course of the best."""
+    """A trained cell: final losses for each rate and seed, and the mean course at the best rate."""
 
     cell: Cell
     rates: list[float]
-    finals: list[float]
+    each: np.ndarray  # (rates, seeds)
     losses: np.ndarray
     seconds: float
 
     @property
+    def finals(self) -> list[float]:
+        """Mean over seeds at each rate."""
+        return self.each.mean(1).tolist()
+
+    @property
     def best(self) -> int:
-        return int(np.argmin(self.finals))
+        return int(self.each.mean(1).argmin())
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation between seeds at the best rate, relative to the loss; 0 if there is one."""
+        seeds = self.each[self.best]
+        return float(seeds.std(ddof=1) / seeds.mean()) if len(seeds) > 1 else 0.0
 
     def point(self, budget: int) -> Point:
         """What the fits need."""
@@ -69,22 +82,23 @@ class Run:
 
 
 def run_cell(context: Context, cell: Cell, text: Text, number: int) -> Run:
-    """Trains the cell at each rate, all from the same weights on the same text in the same order."""
+    """Trains the cell at each rate and seed; a seed is of the weights, and of the order of the same text."""
+    seeds = [number * context["seeds"] + seed for seed in range(context["seeds"])]
     rates = [BASE_RATE * BASE_WIDTH / cell.shape.width * multiple for multiple in RATES]
-    seeds, manner = [number] * len(rates), fleet_starts.manner(cell.shape.layers)
-    fleet = fleet_starts.place(Fleet(cell.shape, seeds, context.device, manner))
-    starts = one_epoch(cell.steps, cell.sequences, LENGTH, seed=number)
-    plan = Plan(steps=cell.steps, rate=0.0, evaluations=1)
-    found = train(
-        fleet,
-        Windows(text.content, starts, (LENGTH,)),
-        plan,
-        rates,
-        lambda trained: trained.evaluate(text.held_out),
-    )
-    finals = found.final.nan_to_num(nan=LOST, posinf=LOST).tolist()
-    best = found.losses[:, int(np.argmin(finals))].numpy().astype(float)
-    return Run(cell, rates, finals, best, found.seconds[-1])
+    manner = fleet_starts.manner(cell.shape.layers)
+    fleet = fleet_starts.place(Fleet(cell.shape, seeds * len(rates), context.device, manner))
+    orders = [one_epoch(cell.steps, cell.sequences, LENGTH, seed=seed) for seed in seeds]
+    with sdpa_kernel(KERNELS):
+        found = train(
+            fleet,
+            Windows(text.content, torch.cat(orders * len(rates), dim=1), (LENGTH,)),
+            Plan(steps=cell.steps, rate=0.0, evaluations=1),
+            [rate for rate in rates for _ in seeds],
+            lambda trained: trained.evaluate(text.held_out),
+        )
+    each = found.final.nan_to_num(nan=LOST, posinf=LOST).view(len(rates), -1).numpy().astype(float)
+    course = found.losses.unflatten(1, each.shape)[:, int(each.mean(1).argmin())].mean(1)
+    return Run(cell, rates, each, course.numpy().astype(float), found.seconds[-1])
 
 
 def smoothed(losses: np.ndarray) -> np.ndarray:

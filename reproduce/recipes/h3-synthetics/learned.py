@@ -15,13 +15,15 @@ from reproduce.recipes.blocks.tinygpt import Shape, TinyGPT
 from reproduce.recipes.context import Context, curve, level
 from reproduce.recipes.intervals import Interval, mean_of
 
+from . import teaching
+
 TASKS: dict[str, Task] = {"induction": InductionHeads(30, 20), "recall": AssociativeRecall(10, 10)}
 CLAIMED = {"induction": 1.0, "recall": 0.998}
 UNIT_OF_RATE = 1e-4
-CHOOSING, JUDGING, LEARNING = 1, 2, 3  # seeds of examples: to choose a rate by, to judge by, to learn from
-POOL = 5000  # examples that each seed learns from, as in the authors' published configuration
+CHOOSING, JUDGING = 1, 2  # seeds of examples: to choose a rate by, to judge by
+SHARE = {"induction": 1.0, "recall": 0.5}  # of the steps: the authors, too, train half as long on recall
 SOLVED = 0.99
-PARTS = 16  # of a batch
+PARTS = 4  # of a batch
 
 MIXERS: dict[str, Callable[[Shape, int], nn.Module]] = {
     "attention": Together,
@@ -102,10 +104,12 @@ def _train(context: Context, task: str, mixer: str, rate: int) -> Trained:
     )
 
     def make(seed: int) -> nn.Module:
-        return lively(TinyGPT(shape, MIXERS[mixer], seed=seed), seed)
+        model = lively(TinyGPT(shape, MIXERS[mixer], seed=seed), seed)
+        model.embedding = teaching.Dropped(model.embedding)
+        return model
 
     model = Seeds(make, range(seeds), PARTS).to(context.device)
-    pool = pool_of(problem, seeds, context.device)
+    paces = teaching.paces(make(0), context.device)
     choosing, judging = (
         tasks.held_out(problem, seeds * context["examples"], context.device, seed).unflatten(1, (seeds, -1))
         for seed in (CHOOSING, JUDGING)
@@ -117,35 +121,25 @@ def _train(context: Context, task: str, mixer: str, rate: int) -> Trained:
         return 1 - sum(course[-1]) / seeds
 
     plan = Plan(
-        context["steps"],
+        round(context["steps"] * SHARE[task]),
         rate * UNIT_OF_RATE,
         seed=7,
+        warm_up=0.1,
         clip=0.0,
-        weight_decay=0.0,
         half=False,
         evaluations=6,
     )
+    torch.manual_seed(7)  # of what dropout zeroes, the same for every mixer
     done = train(
         model,
-        lambda step, generator: drawn(pool, context["batch"], generator),
+        teaching.epochs(teaching.pool_of(problem, seeds, context.device), context["batch"]),
         plan,
         evaluate,
+        optimizer=lambda parameters: teaching.Decaying(parameters, plan, paces),
         loss=tasks.loss,
+        graphed=context.device.type == "cuda",
     )
     return Trained(rate, done.marks, course, tasks.accuracy(model, judging).tolist())
-
-
-def pool_of(problem: Task, seeds: int, device: torch.device) -> torch.Tensor:
-    """(2, seeds, POOL, length) ids and the token that follows at every place, at the last one the answer."""
-    ids, asked = tasks.held_out(problem, seeds * POOL, device, LEARNING).unflatten(1, (seeds, -1))
-    return torch.stack((ids, torch.cat((ids[..., 1:], asked[..., -1:]), dim=-1)))
-
-
-def drawn(pool: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
-    """(2, seeds, count, length): for each seed so many of its examples at random."""
-    seeds, size = pool.shape[1:3]
-    places = torch.randint(size, (seeds, count), generator=generator).to(pool.device)
-    return pool[:, torch.arange(seeds, device=pool.device)[:, None], places]
 
 
 def _charts(context: Context, task: str, runs: dict[str, list[Trained]], best: dict[str, Trained]) -> None:
