@@ -5,70 +5,21 @@ With either it is a production site, and refuses to start without a SECRET_KEY o
 """
 
 import os
-import secrets
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from csp.constants import NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 
 from config import embedded
+from config.environment import database, env_bool, env_list, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = Path(os.environ.get("SPECTRUM_VAR") or BASE_DIR / "var").resolve()
-
-
-def env_bool(name, default):
-    return os.environ.get(name, str(default)).strip().lower() in {"1", "true", "yes", "on"}
-
-
-def env_list(name, default=""):
-    return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
-
-
-def secret_key(embedded_mode):
-    """SECRET_KEY from the environment; in embedded mode one made once under var/, for its owner only."""
-    if key := os.environ.get("SECRET_KEY"):
-        return key
-    if not embedded_mode:
-        raise ImproperlyConfigured(
-            "SECRET_KEY is not set. A site with its own DATABASE_URL or BROKER_URL needs a long random "
-            "SECRET_KEY in its environment, the same for every process."
-        )
-    VAR.mkdir(parents=True, exist_ok=True)
-    path = VAR / "secret-key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(50))
-    return path.read_text().strip()
-
-
-def database(url):
-    """Django's DATABASES entry for postgresql://user:password@host:port/name?host=/socket/dir."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"postgres", "postgresql"}:
-        raise ImproperlyConfigured(f"DATABASE_URL must begin with postgresql://, not {parts.scheme}://")
-    options = dict(parse_qsl(parts.query))
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path.lstrip("/")) or "postgres",
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": options.pop("host", None) or parts.hostname or "",
-        "PORT": parts.port or options.pop("port", ""),
-        # Reconnecting at each request costs seven tenths of the throughput: keep a pool.
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": 16, "timeout": 4}, "connect_timeout": 5, **options},
-    }
-
 
 # Names this site's processes, so that two sites on one machine never touch each other's.
 SITE_NAME = embedded.socket_dir(VAR).name
 EMBEDDED = not (os.environ.get("DATABASE_URL") or os.environ.get("BROKER_URL"))
 DEBUG = env_bool("DEBUG", False)
-SECRET_KEY = secret_key(EMBEDDED)
+SECRET_KEY = secret_key(EMBEDDED, VAR)
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 BEHIND_PROXY = env_bool("BEHIND_PROXY", False)
@@ -91,8 +42,6 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.socialaccount",
-    "allauth.socialaccount.providers.github",
-    "allauth.socialaccount.providers.orcid",
     "csp",
     "django_htmx",
     "rest_framework",
@@ -158,13 +107,21 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
+ACCOUNT_ADAPTER = "explorer.signing_in.Adapter"
+# The pages of explorer/signing_in.py count these by address; what is left is counted by allauth.
+ACCOUNT_RATE_LIMITS = {"login": None, "signup": None, "reset_password": "5/m/key", "login_failed": "5/5m/key"}
+# Names that the history gives to what is no person.
+ACCOUNT_USERNAME_BLACKLIST = ["sweeper", "spectrum", "corpus", "moderator", "operator"]
 # An embedded site has no mail server; a production site confirms addresses.
 ACCOUNT_EMAIL_VERIFICATION = "none" if EMBEDDED else "mandatory"
+PROVIDERS = {"github": "https://github.com", "orcid": "https://orcid.org"}
 SOCIALACCOUNT_PROVIDERS = {
     name: {"APP": {"client_id": client, "secret": os.environ.get(f"{name.upper()}_SECRET", "")}}
-    for name in ("github", "orcid")
+    for name in PROVIDERS
     if (client := os.environ.get(f"{name.upper()}_CLIENT_ID"))
 }
+# Only what is configured: the pages of one that is not would fail.
+INSTALLED_APPS += [f"allauth.socialaccount.providers.{name}" for name in SOCIALACCOUNT_PROVIDERS]
 EMAIL_BACKEND = (
     f"django.core.mail.backends.{'smtp' if os.environ.get('EMAIL_HOST') else 'console'}.EmailBackend"
 )
@@ -186,7 +143,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:"],
         "object-src": [NONE],
         "base-uri": [NONE],
-        "form-action": [SELF],
+        # Signing in with a provider is a form of ours that it answers: browsers count that redirect too.
+        "form-action": [SELF, *(PROVIDERS[name] for name in SOCIALACCOUNT_PROVIDERS)],
         "frame-ancestors": [NONE],
     }
 }

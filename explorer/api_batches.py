@@ -17,6 +17,7 @@ from explorer.api import (
     refused,
 )
 from explorer.api_papers import for_lists
+from explorer.permissions import require
 from explorer.serializers import RunSerializer
 from reproduce import batches as many
 from reproduce import demand
@@ -110,6 +111,7 @@ class BatchRequest(serializers.Serializer):
 def batches(request):
     """GET: batches, newest first. POST: ask for many runs; what cannot be asked for is in `left_out`."""
     if request.method == "POST":
+        require(request.user, "run")
         asked = body(request, BatchRequest)
         count_against(request, "batch", 10, 3600)
         return _ask(request.user, **asked)

@@ -23,6 +23,7 @@ from explorer.api import (
 )
 from explorer.forms_contribution import read_and_offer
 from explorer.forms_desk import LONGEST_NOTE
+from explorer.permissions import require
 from explorer.serializers_contributions import ContributionDetailSerializer, ContributionSerializer
 from explorer.views_contributions import AN_HOUR, PER_S
 from explorer.views_samples import NO_BUNDLE, answer
@@ -74,6 +75,7 @@ def contributions_of(request):
 
 
 def _offer(request):
+    require(request.user, "submit")
     try:
         sent = body(request, ContributionRequest)
     except UnsupportedMediaType as error:

@@ -22,6 +22,7 @@ from explorer.api import (
     refused,
 )
 from explorer.api_papers import for_lists
+from explorer.permissions import require
 from explorer.serializers import LogSerializer, RecipeSerializer, RunDetailSerializer, RunSerializer
 from reproduce import bundles, catalogue, demand, journal, lifecycle, pool, waiting
 from reproduce.models import Run
@@ -92,6 +93,7 @@ class RunRequest(serializers.Serializer):
 def runs(request):
     """GET: runs, newest first. POST: ask for one; the same question's run is joined unless `fresh`."""
     if request.method == "POST":
+        require(request.user, "run")
         asked = body(request, RunRequest)
         count_against(request, "run", 30, 3600)
         return _ask(request.user, asked)

@@ -17,6 +17,7 @@ from explorer.api import (
     query,
     refused,
 )
+from explorer.permissions import require
 from explorer.serializers import SubmissionDetailSerializer, SubmissionSerializer
 from papers import intake
 from papers.models import Entry, Submission
@@ -50,6 +51,7 @@ class SubmissionRequest(serializers.Serializer):
 def submissions(request):
     """GET: your own, newest first. POST: send references in; each entry says what was found of it."""
     if request.method == "POST":
+        require(request.user, "submit")
         sent = body(request, SubmissionRequest)
         count_against(request, "submit", 60, 3600)
         try:

@@ -7,13 +7,14 @@ from django.template.loader import render_to_string
 
 from explorer.api import REMEDIES
 from explorer.outage import is_outage, unavailable, wants_json
+from explorer.throttle import too_many
+from explorer.typed import typed_in
 
 BAD = "The request could not be understood."
 TOO_LARGE = "What you sent is larger than 6 MB; send it in parts."
 FORBIDDEN = "Your account may not do this."
 BROKEN = "Something broke on our side; it has been written to the log."
 STALE = "The form was too old, or your browser sent no cookie with it, so nothing was changed."
-LONGEST_SHOWN = 200_000
 
 
 def bad_request(request, exception=None):
@@ -47,12 +48,12 @@ def stale_form(request, reason=""):
     """A POST without a valid CSRF token. What was typed is shown, so that it can be sent again."""
     if wants_json(request):
         return as_json(403, "csrf", STALE, "Send the header X-CSRFToken, or use an API token.")
-    typed = [
-        (name, value[:LONGEST_SHOWN])
-        for name, value in request.POST.items()
-        if value.strip() and "password" not in name and name != "csrfmiddlewaretoken"
-    ]
-    return render(request, "csrf.html", {"message": STALE, "typed": typed}, status=403)
+    return render(request, "csrf.html", {"message": STALE, "typed": typed_in(request)}, status=403)
+
+
+def too_many_requests(request, exception=None):
+    """429 for what allauth counts itself; its windows last a minute, so nobody waits longer."""
+    return too_many(request, 60)
 
 
 def answer(request, status, code, message):

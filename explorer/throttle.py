@@ -8,9 +8,12 @@ import time
 from functools import wraps
 from math import ceil
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.shortcuts import render
+
+from explorer.typed import typed_in
 
 
 def limited(action, limit, per_s):
@@ -42,8 +45,8 @@ def wait_s(request, action, limit, per_s):
 
 
 def too_many(request, wait):
-    """The 429 page, with when to come back."""
-    page = render(request, "desk/too_many.html", {"wait": wait}, status=429)
+    """The 429 page, with when to come back and with what was typed."""
+    page = render(request, "desk/too_many.html", {"wait": wait, "typed": typed_in(request)}, status=429)
     page.headers["Retry-After"] = str(wait)
     return page
 
@@ -51,11 +54,21 @@ def too_many(request, wait):
 def _who(request):
     if request.user.is_authenticated:
         return f"user:{request.user.pk}"
+    return address_of(request)
+
+
+def address_of(request):
+    """The client's address, or its network: one household has a whole /64 of IPv6 addresses.
+
+    X-Forwarded-For is whatever the client says, but for its last entry where a proxy of ours wrote that.
+    """
+    told = request.META.get("REMOTE_ADDR", "")
+    if settings.BEHIND_PROXY and (forwarded := request.headers.get("X-Forwarded-For")):
+        told = forwarded.rpartition(",")[2].strip()
     try:
-        address = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
+        address = ipaddress.ip_address(told)
     except ValueError:  # a unix socket has no address
         return "nobody"
-    # One household has a whole /64 of IPv6 addresses.
     return str(ipaddress.ip_network((address, 64), strict=False) if address.version == 6 else address)
 
 

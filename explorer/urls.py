@@ -7,6 +7,7 @@ from django.urls.converters import StringConverter
 from explorer import (
     oai,
     sitemaps,
+    views_account,
     views_batches,
     views_browse,
     views_charts,
@@ -16,6 +17,7 @@ from explorer import (
     views_export,
     views_live,
     views_recipes,
+    views_roles,
     views_runs,
     views_samples,
     views_tokens,
@@ -99,7 +101,11 @@ urlpatterns = [
     path("batches/<int:pk>/cancel", views_batches.cancel_batch, name="cancel_batch"),
     path("schedules", views_batches.make_schedule, name="make_schedule"),
     path("schedules/<int:pk>/stop", views_batches.stop_schedule, name="stop_schedule"),
-    # Programs
+    # People and programs
+    path("account", views_account.account, name="account"),
+    path("account/data.json", views_account.data, name="account-data"),
+    path("account/leave", views_account.leave, name="account-leave"),
+    path("roles", views_roles.roles_page, name="roles"),
     path("account/tokens", views_tokens.account_tokens, name="account-tokens"),
     path("account/tokens/<int:token_id>/revoke", views_tokens.revoke_token, name="revoke-token"),
     path("api/", include("explorer.urls_api")),

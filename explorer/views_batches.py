@@ -9,6 +9,7 @@ from django.http import Http404
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
+from explorer.permissions import require
 from explorer.throttle import limited
 from papers.models import Technique
 from reproduce import batches, catalogue, demand, schedules
@@ -31,6 +32,7 @@ def list_batches(request):
 @login_required
 @limited("batch", 10, 3600)
 def _ask(request):
+    require(request.user, "run")
     typed = {name: request.POST.get(name, "").replace("\x00", "") for name in FIELDS}
     kind, fresh = typed["kind"], bool(typed["fresh"])
     asked = {"preset": typed["preset"], "technique": typed["technique"], "fresh": fresh}

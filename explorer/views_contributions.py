@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from explorer import throttle
 from explorer.forms_contribution import ContributeForm, DecideForm
+from explorer.permissions import require
 from papers.moderation import may_moderate
 from reproduce import catalogue, contributions
 from reproduce.models import Contribution
@@ -28,6 +29,7 @@ read_or_write = require_http_methods(["GET", "HEAD", "POST"])
 @read_or_write
 def contribute(request):
     """What contributing is, the command that makes a bundle, and the form that takes it."""
+    require(request.user, "submit")
     form = ContributeForm(*((request.POST, request.FILES) if request.method == "POST" else ()))
     if not form.is_bound:
         return _form_page(request, form)

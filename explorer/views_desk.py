@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from explorer import history, preview, throttle
 from explorer.forms_desk import DecisionForm, SubmitForm, UndoForm, find_paper
+from explorer.permissions import require
 from papers.models import Entry, Submission, Technique
 from papers.moderation import may_moderate
 from reproduce.models import Contribution
@@ -47,6 +48,7 @@ def moderators_only(view):
 @read_or_write
 def submit(request):
     """Paste or upload; then comes the preview."""
+    require(request.user, "submit")
     if request.method == "POST":
         return _receive(request, SubmitForm(request.POST, request.FILES))
     return _submit_page(request, SubmitForm(initial=request.session.get(DRAFT)))

@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from explorer import scoreboard
+from explorer.permissions import require
 from explorer.pictures import pictures_of
 from explorer.templatetags.figures import WORDS
 from explorer.throttle import limited
@@ -70,6 +71,7 @@ def request_run(request, slug):
 @limited("run", 30, 3600)
 def _ask(request, slug):
     """Queue a run as asked, or show the one that already answers; errors keep all that was typed."""
+    require(request.user, "run")
     recipe = _recipe_or_404(slug)
     preset = request.POST.get("preset", "")
     typed = {p.name: request.POST[p.name] for p in recipe.schema if p.name in request.POST}

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection
 
+from papers import roles
 from papers.models import Change, Claim, Entry, Paper
 
 _CORPUS_LOCK = 0x5BEC7A
@@ -16,10 +17,8 @@ class Refused(Exception):
 
 
 def may_moderate(user: AbstractBaseUser | None) -> bool:
-    """Moderators decide, and superusers."""
-    if user is None or not user.is_authenticated or not user.is_active:
-        return False
-    return user.is_superuser or user.groups.filter(name="moderators").exists()
+    """Moderators decide, and superusers: see roles.py."""
+    return roles.may(user, "decide")
 
 
 def begin(who: AbstractBaseUser | None) -> None:

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from papers.changes import CONTRIBUTION, may_moderate
 from papers.models import Change
-from reproduce import bundles, catalogue
+from reproduce import bundles, catalogue, naming
 from reproduce.admission import AS_WRITTEN, admit
 from reproduce.admission import Refused as Refused  # part of what this module offers
 from reproduce.evidence import finished_run, measurements_of, store_measurements
@@ -71,7 +71,7 @@ def accept(contribution: Contribution, *, who: AbstractBaseUser, why: str = "") 
         run.save()
         store_measurements(run, report)
         sender = held.sent_by.get_username() if held.sent_by else "somebody who has left"
-        told = f"contributed by {sender}" + (f": {why.strip()}" if why.strip() else "")
+        told = naming.CONTRIBUTED.format(sender) + (f": {why.strip()}" if why.strip() else "")
         RunEvent.objects.create(
             run=run, at=Now(), attempt=1, status=run.status, who=who.get_username(), why=told
         )

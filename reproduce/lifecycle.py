@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce, Now
 
-from reproduce import journal
+from reproduce import journal, naming
 from reproduce.models import Run, RunEvent, Worker
 
 LEASE = timedelta(seconds=settings.LEASE_S)
@@ -199,12 +199,12 @@ def request_cancel(run: Run, *, who: str) -> bool:
         now = Run.objects.select_for_update().get(pk=run.pk)
         same = Run.objects.filter(pk=run.pk, status=now.status)
         if now.status == Run.Status.QUEUED:
-            why = f"cancelled by {who} before it started"
+            why = naming.BEFORE_IT_STARTED.format(who)
             return _move(same, "cancelled", who=who, why=why, message=why, finished=Now())
         if now.status != Run.Status.RUNNING:
             return False
         same.update(cancel_requested=Coalesce("cancel_requested", Now()))
-        _record(now, who, f"{who} asked to cancel")
+        _record(now, who, naming.ASKED_TO_CANCEL.format(who))
     return True
 
 

@@ -1,10 +1,10 @@
-"""Who runs the pool: the group "operators", and superusers."""
+"""Who runs the pool: operators, and superusers."""
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser
 
-GROUP = "operators"
+from papers import roles
 
 
 def is_operator(user: AbstractUser | AnonymousUser) -> bool:
-    """Whether somebody may cancel anybody's run, tell workers what to do, and fill the pool."""
-    return user.is_authenticated and (user.is_superuser or user.groups.filter(name=GROUP).exists())
+    """Whether somebody may cancel anybody's run, tell workers what to do, and fill the pool: see roles.py."""
+    return roles.may(user, "operate")

@@ -109,12 +109,17 @@ def page(browser):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened, faults = context.new_page(), []
     opened.set_default_timeout(15_000)
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("console", lambda message: faults.append(message.text) if _is_policy(message) else None)
+    watch(opened, faults)
     yield opened
     opened.goto("about:blank")  # closing a page with an open event stream can hang in the browser for good
     context.close()
     assert faults == []
+
+
+def watch(opened, faults):
+    """Note in `faults` what scripts of a page throw, and what our content security policy stops."""
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda message: faults.append(message.text) if _is_policy(message) else None)
 
 
 def _is_policy(message):

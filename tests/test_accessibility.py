@@ -18,6 +18,8 @@ PAGES = [
     "/recipes",
     "/recipes/flashattention-io",
     "/about",
+    "/roles",
+    "/account/signup/",
 ]
 SHIFT = """() => new Promise((done) => {
   let sum = 0;

@@ -6,6 +6,7 @@ Only moderation.py writes papers and claims, so that every change is kept and ca
 from papers.models.claims import Claim
 from papers.models.history import Change
 from papers.models.literature import AXES, FormerKey, Identifier, Paper, Technique
+from papers.models.roles import RoleChange
 from papers.models.submissions import Entry, Submission
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "FormerKey",
     "Identifier",
     "Paper",
+    "RoleChange",
     "Submission",
     "Technique",
 ]

@@ -11,8 +11,10 @@ from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
+from papers import roles
+
 NAME = "admin"
-GROUPS = ("moderators", "operators")
+GROUPS = (roles.GROUPS[roles.MODERATOR], roles.GROUPS[roles.OPERATOR])
 
 
 class Command(BaseCommand):
