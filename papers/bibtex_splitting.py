@@ -1,0 +1,108 @@
+"""A BibTeX text in its blocks, with the line of each field. bibtexparser decides what a block is.
+
+Entries that are plainly well-formed, as most are, are read by one pattern a field, for that is five times as
+fast; everything else goes through bibtexparser, and a test compares the two.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bibtexparser import model
+from bibtexparser.splitter import Splitter
+
+# It logs each broken block; here a broken block is an answer for the person who sent it.
+logging.getLogger("bibtexparser.splitter").disabled = True
+
+# At the beginning of a line this begins a block, whatever is still open: bibtexparser's rule.
+_BEGINNING = re.compile(r"^[ \t]*(?=@\w*[ \t]*[{(])", re.MULTILINE)
+# A backslash before a brace is a question for bibtexparser.
+_TEXT = r"[^{}\\]++|\\(?![{}])"
+_BRACED = f"(?:{_TEXT})*+"
+for _depth in range(3):
+    _BRACED = rf"(?:(?:{_TEXT})|\{{{_BRACED}\}})*+"
+_HEAD = re.compile(r'@(\w+)[ \t]*\{([^{}",=\\@]*),')
+_FIELD = re.compile(rf"""\s*([\w+:./-]+)\s*=\s*(\{{{_BRACED}\}}|"[^"{{}}\\]*"|\w+)\s*(?:,|(?=\}}))""")
+_END = re.compile(r"\s*\}\s*")
+_NEXT = "@next{"
+_NO_ENTRY = {"comment", "preamble", "string"}
+
+
+class Field(NamedTuple):
+    name: str
+    value: str  # with its delimiters
+    line: int
+
+
+class Part(NamedTuple):
+    """kind: "entry" | "string" | "preamble" | "comment" | "stray" | "failed"; `reason` is bibtexparser's."""
+
+    kind: str
+    line: int
+    raw: str
+    type: str = ""
+    key: str = ""
+    fields: tuple[Field, ...] = ()
+    reason: str = ""
+
+
+def split(text: str) -> Iterator[Part]:
+    """Every block, and the text between them, in order; lines end in \\n and count from 1."""
+    starts = [match.start() for match in _BEGINNING.finditer(text)]
+    if not starts or starts[0] > 0:
+        starts.insert(0, 0)
+    line = 1
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        chunk = text[start:end]
+        entry = _well_formed(chunk, line)
+        yield from [entry] if entry else _by_bibtexparser(chunk, line, followed=end < len(text))
+        line += chunk.count("\n")
+
+
+def _well_formed(chunk: str, line: int) -> Part | None:
+    """The one entry that a chunk consists of, or None where bibtexparser must look."""
+    indent = len(chunk) - len(chunk.lstrip())
+    head = _HEAD.match(chunk, indent)
+    if head is None or head[1].lower() in _NO_ENTRY:
+        return None
+    fields, position, counted = [], head.end(), 0
+    at = line
+    while field := _FIELD.match(chunk, position):
+        equals = chunk.index("=", field.end(1))
+        at, counted = at + chunk.count("\n", counted, equals), equals
+        fields.append(Field(field[1], field[2], at))
+        position = field.end()
+    end = _END.fullmatch(chunk, position)
+    if end is None:
+        return None
+    raw = chunk[indent:].rstrip()
+    return Part("entry", line + chunk.count("\n", 0, indent), raw, head[1], head[2].strip(), tuple(fields))
+
+
+def _by_bibtexparser(chunk: str, line: int, followed: bool = False) -> Iterator[Part]:
+    """What bibtexparser says; where more follows, what is not closed meets the next block, not the end."""
+    # It does not count a line that ends in a backslash; to LaTeX both are a space.
+    blocks = Splitter(chunk.replace("\\\n", "\\ \n") + _NEXT * followed).split().blocks
+    for block in blocks[:-1] if followed else blocks:
+        yield _part(_without_duplicate_mark(block), line)
+
+
+def _without_duplicate_mark(block: model.Block) -> model.Block:
+    """bibtexparser wraps blocks whose key or field occurred before; nothing is wrong with their text."""
+    while isinstance(block, (model.DuplicateBlockKeyBlock, model.DuplicateFieldKeyBlock)):
+        block = block.ignore_error_block
+    return block
+
+
+def _part(block: model.Block, line: int) -> Part:
+    at = line + (block.start_line or 0)
+    if isinstance(block, model.Entry):
+        fields = (Field(f.key, f.value, line + (f.start_line or 0)) for f in block.fields)
+        return Part("entry", at, block.raw, block.entry_type, block.key, tuple(fields))
+    if isinstance(block, model.String):
+        return Part("string", at, block.raw, "", block.key, (Field(block.key, block.value, at),))
+    if isinstance(block, model.ParsingFailedBlock):
+        return Part("failed", at, block.raw, reason=str(getattr(block.error, "abort_reason", block.error)))
+    kinds = {model.Preamble: "preamble", model.ImplicitComment: "stray"}
+    return Part(kinds.get(type(block), "comment"), at, block.raw)
