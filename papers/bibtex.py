@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from papers import identifiers, latex, names
+from papers import identifiers, latex, mentions, names
 from papers.bibtex_splitting import Field, Part, split
 from papers.bibtex_values import evaluate
 from papers.facts import Facts
@@ -25,15 +25,17 @@ VENUE_FIELDS = {
 # What a child takes from the volume that its crossref names.
 INHERITED = ("year", "date", "month", "editor", "publisher", "series", "volume", "address", "organization")
 _FIELD_OUTSIDE = re.compile(r"(?<![\w-])[\w-]+\s*=\s*[{\"\w]")
+_ADDRESS = re.compile(r"https?://\S+")  # ?id=x is no field
 _ENTRY_OUTSIDE = re.compile(r"^[ \t]*(?:@[ \t]*)?[A-Za-z]+\s*[{(]\s*(?:[^\s,{}()=]+\s*)?,", re.MULTILINE)
 
 
 @dataclass
 class Block:
-    """One block of a BibTeX text, from `line` (counted from 1) on.
+    """One block of a text, from `line` (counted from 1) on.
 
-    kind: "entry" | "failed" | "string" | "preamble" | "comment". Entries have `fields` (lower-case names,
-    values without delimiters, LaTeX as it stands) and `lines` (where each field is). `error` is a sentence.
+    kind: "entry" | "failed" | "string" | "preamble" | "comment" | "stray". Entries have `fields` (lower-case
+    names, values without delimiters, in BibTeX LaTeX as it stands) and `lines` (where each field is). `error`
+    is a sentence. Other formats are read into the same blocks, with BibTeX's names of types and fields.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class Block:
     lines: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     error: str = ""
+    format: str = "bibtex"
 
 
 def read(text: str) -> list[Block]:
@@ -213,20 +216,32 @@ def _read_stray_text(part: Part, blocks: list[Block]) -> None:
     line, text = part.line, part.raw
     before = blocks[-1] if blocks else None
     if before and before.kind == "failed":
-        before.raw += "\n" + text
+        rest, listed = _before_a_list(text)
+        before.raw += f"\n{rest}".rstrip()
+        if listed:
+            blocks.append(Block("stray", line + text[: -len(listed)].count("\n"), listed))
         return
     starts = [match.start() for match in _ENTRY_OUTSIDE.finditer(text)]
     head = text[: starts[0]] if starts else text
-    if before and before.kind == "entry" and _FIELD_OUTSIDE.search(head):
+    if before and before.kind == "entry" and _FIELD_OUTSIDE.search(_ADDRESS.sub("", head)):
         before.kind, before.raw = "failed", f"{before.raw}\n{head}"
         before.error = f"line {line}: the entry ends before this line; take away the brace too many."
     elif head.strip():
-        blocks.append(Block("comment", line, head))
+        blocks.append(Block("stray", line, head))
     line += head.count("\n")
     for start, end in zip(starts, [*starts, len(text)][1:], strict=True):
         error = f"line {line}: this looks like an entry, but does not begin like @article{{key,."
         blocks.append(Block("failed", line, text[start:end].strip(), error=error))
         line += text.count("\n", start, end)
+
+
+def _before_a_list(text: str) -> tuple[str, str]:
+    """What is left of a broken entry, and the list of identifiers that begins after an empty line."""
+    for gap in re.finditer(r"\n[ \t]*\n", text):
+        listed = text[gap.end() :]
+        if mentions.is_nothing_else(listed.lstrip("\n").split("\n")[0]):
+            return text[: gap.start()], listed
+    return text, ""
 
 
 def _inherit(blocks: list[Block]) -> None:
