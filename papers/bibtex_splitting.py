@@ -16,7 +16,7 @@ from bibtexparser.splitter import Splitter
 logging.getLogger("bibtexparser.splitter").disabled = True
 
 # At the beginning of a line this begins a block, whatever is still open: bibtexparser's rule.
-_BEGINNING = re.compile(r"^[ \t]*(?=@\w*[ \t]*[{(])", re.MULTILINE)
+_BEGINNING = re.compile(r"^[ \t]*(@\w*[ \t]*[{(])", re.MULTILINE)
 # A backslash before a brace is a question for bibtexparser.
 _TEXT = r"[^{}\\]++|\\(?![{}])"
 _BRACED = f"(?:{_TEXT})*+"
@@ -25,7 +25,6 @@ for _depth in range(3):
 _HEAD = re.compile(r'@(\w+)[ \t]*\{([^{}",=\\@]*),')
 _FIELD = re.compile(rf"""\s*([\w+:./-]+)\s*=\s*(\{{{_BRACED}\}}|"[^"{{}}\\]*"|\w+)\s*(?:,|(?=\}}))""")
 _END = re.compile(r"\s*\}\s*")
-_NEXT = "@next{"
 _NO_ENTRY = {"comment", "preamble", "string"}
 
 
@@ -49,42 +48,38 @@ class Part(NamedTuple):
 
 def split(text: str) -> Iterator[Part]:
     """Every block, and the text between them, in order; lines end in \\n and count from 1."""
-    starts = [match.start() for match in _BEGINNING.finditer(text)]
-    if not starts or starts[0] > 0:
-        starts.insert(0, 0)
+    heads = [(match.start(1), match[1]) for match in _BEGINNING.finditer(text)]
+    if not heads or heads[0][0] > 0:
+        heads.insert(0, (0, ""))
     line = 1
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+    for (start, _), (end, following) in zip(heads, [*heads[1:], (len(text), "")], strict=True):
         chunk = text[start:end]
         entry = _well_formed(chunk, line)
-        yield from [entry] if entry else _by_bibtexparser(chunk, line, followed=end < len(text))
+        yield from [entry] if entry else by_bibtexparser(chunk, line, following)
         line += chunk.count("\n")
 
 
 def _well_formed(chunk: str, line: int) -> Part | None:
     """The one entry that a chunk consists of, or None where bibtexparser must look."""
-    indent = len(chunk) - len(chunk.lstrip())
-    head = _HEAD.match(chunk, indent)
+    head = _HEAD.match(chunk)
     if head is None or head[1].lower() in _NO_ENTRY:
         return None
-    fields, position, counted = [], head.end(), 0
-    at = line
+    fields, position, at, counted = [], head.end(), line, 0
     while field := _FIELD.match(chunk, position):
         equals = chunk.index("=", field.end(1))
         at, counted = at + chunk.count("\n", counted, equals), equals
         fields.append(Field(field[1], field[2], at))
         position = field.end()
-    end = _END.fullmatch(chunk, position)
-    if end is None:
+    if not _END.fullmatch(chunk, position):
         return None
-    raw = chunk[indent:].rstrip()
-    return Part("entry", line + chunk.count("\n", 0, indent), raw, head[1], head[2].strip(), tuple(fields))
+    return Part("entry", line, chunk.rstrip(), head[1], head[2].strip(), tuple(fields))
 
 
-def _by_bibtexparser(chunk: str, line: int, followed: bool = False) -> Iterator[Part]:
-    """What bibtexparser says; where more follows, what is not closed meets the next block, not the end."""
+def by_bibtexparser(text: str, line: int = 1, following: str = "") -> Iterator[Part]:
+    """What bibtexparser says of a text; what is not closed in it meets the head that follows, or the end."""
     # It does not count a line that ends in a backslash; to LaTeX both are a space.
-    blocks = Splitter(chunk.replace("\\\n", "\\ \n") + _NEXT * followed).split().blocks
-    for block in blocks[:-1] if followed else blocks:
+    blocks = Splitter(text.replace("\\\n", "\\ \n") + following).split().blocks
+    for block in blocks[:-1] if following else blocks:
         yield _part(_without_duplicate_mark(block), line)
 
 
