@@ -54,6 +54,8 @@ def united(read: Facts, given: Facts) -> Facts:
     values: dict[str, Any] = {name: value for name, value in given.to_json().items() if value}
     if not given.authors_complete:
         values["authors_complete"] = False
+    if given.kind == "misc":
+        values["kind"] = read.kind
     values |= {
         name: [
             *getattr(read, name),

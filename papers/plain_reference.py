@@ -1,8 +1,9 @@
 """References that are written in plain text, not in LaTeX: RIS, CSL-JSON, and identifiers alone."""
 
 import re
+from collections.abc import Set
 
-from papers import latex, mentions
+from papers import latex, mentions, names
 from papers.bibtex import Block, on_arxiv_alone
 from papers.facts import Facts
 from papers.identifiers import Name
@@ -42,6 +43,45 @@ class CslInterpreter(RisInterpreter):
         "not a year": 'write "issued": {"date-parts": [[2024]]}',
         "month": 'write "issued": {"date-parts": [[2024, 5]]}',
     }
+
+
+class HandInterpreter(RisInterpreter):
+    """What somebody typed into a form; `problems` are pairs of a field and what to do about it."""
+
+    remedies = {
+        "title": "give its title",
+        "author": "name at least one, or tick that nobody is named",
+        "year": "give the year",
+        "not a year": "write four digits",
+        "month": "write 1 to 12",
+    }
+
+    def __init__(self, block: Block, reading: Reading, techniques: Set[str]) -> None:
+        super().__init__(block, reading, techniques)
+        self.problems: list[tuple[str, str]] = []
+
+    def fault(self, name: str, sentence: str) -> None:
+        super().fault(name, sentence)
+        self.problems.append((name, f"{sentence[:1].upper()}{sentence[1:]}"))
+
+    def note(self, name: str, sentence: str) -> None:
+        """Here whoever typed it can still mend it, so nothing need be left out."""
+        self.fault(name, sentence)
+
+    def people(self, typed: str) -> tuple[str, bool]:
+        """One on a line: "Last, First", "First Last", or a group in braces."""
+        lines = [latex.squeeze(line).replace(" and ", " & ") for line in typed.splitlines()]
+        return names.read(" and ".join(line for line in lines if line))
+
+
+def read_by_hand(kind: str, fields: dict[str, str]) -> tuple[Facts, list[tuple[str, str]]]:
+    """The facts of a form whose fields are named as in BibTeX, and what is wrong with it, field by field."""
+    given = {name: value.replace("\0", " ") for name, value in fields.items()}
+    block = Block("entry", 1, "", kind, fields=given)
+    reading = Reading(1, "")
+    interpreter = HandInterpreter(block, reading, frozenset())
+    interpreter.read()
+    return reading.facts, interpreter.problems
 
 
 def read_mention(block: Block, reading: Reading) -> None:
