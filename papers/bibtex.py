@@ -217,14 +217,15 @@ def _read_stray_text(part: Part, blocks: list[Block]) -> None:
     before = blocks[-1] if blocks else None
     if before and before.kind == "failed":
         rest, listed = _before_a_list(text)
-        before.raw += f"\n{rest}".rstrip()
+        _lengthen(before, rest, line)
         if listed:
             blocks.append(Block("stray", line + text[: -len(listed)].count("\n"), listed))
         return
     starts = [match.start() for match in _ENTRY_OUTSIDE.finditer(text)]
     head = text[: starts[0]] if starts else text
     if before and before.kind == "entry" and _FIELD_OUTSIDE.search(_ADDRESS.sub("", head)):
-        before.kind, before.raw = "failed", f"{before.raw}\n{head}"
+        before.kind = "failed"
+        _lengthen(before, head, line)
         before.error = f"line {line}: the entry ends before this line; take away the brace too many."
     elif head.strip():
         blocks.append(Block("stray", line, head))
@@ -233,6 +234,12 @@ def _read_stray_text(part: Part, blocks: list[Block]) -> None:
         error = f"line {line}: this looks like an entry, but does not begin like @article{{key,."
         blocks.append(Block("failed", line, text[start:end].strip(), error=error))
         line += text.count("\n", start, end)
+
+
+def _lengthen(block: Block, text: str, line: int) -> None:
+    """Add what turned out to belong to a block, with a line break where it begins on another line."""
+    same_line = line == block.line + block.raw.count("\n")
+    block.raw += (" " if same_line else "\n") + text.rstrip()
 
 
 def _before_a_list(text: str) -> tuple[str, str]:

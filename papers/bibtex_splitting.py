@@ -48,15 +48,33 @@ class Part(NamedTuple):
 
 def split(text: str) -> Iterator[Part]:
     """Every block, and the text between them, in order; lines end in \\n and count from 1."""
+    for chunk in chunks(text):
+        yield from _with_leftovers(read_chunk(*chunk))
+
+
+def chunks(text: str) -> Iterator[tuple[str, int, str]]:
+    """From the beginning of a block to that of the next: the text, its line, and the head that follows."""
     heads = [(match.start(1), match[1]) for match in _BEGINNING.finditer(text)]
     if not heads or heads[0][0] > 0:
         heads.insert(0, (0, ""))
     line = 1
     for (start, _), (end, following) in zip(heads, [*heads[1:], (len(text), "")], strict=True):
-        chunk = text[start:end]
-        entry = _well_formed(chunk, line)
-        yield from [entry] if entry else by_bibtexparser(chunk, line, following)
-        line += chunk.count("\n")
+        yield text[start:end], line, following
+        line += text.count("\n", start, end)
+
+
+def read_chunk(chunk: str, line: int, following: str) -> list[Part]:
+    entry = _well_formed(chunk, line)
+    return [entry] if entry else list(by_bibtexparser(chunk, line, following))
+
+
+def _with_leftovers(parts: list[Part]) -> Iterator[Part]:
+    """After other text an @ within a line begins an entry only if that can be read: mail@{x} does not."""
+    after_text = False
+    for part in parts:
+        leftover = part.kind == "failed" or (part.kind == "entry" and not part.fields)
+        yield part._replace(kind="stray") if after_text and leftover else part
+        after_text = after_text or part.kind in {"failed", "stray"}
 
 
 def _well_formed(chunk: str, line: int) -> Part | None:
@@ -72,7 +90,7 @@ def _well_formed(chunk: str, line: int) -> Part | None:
         position = field.end()
     if not _END.fullmatch(chunk, position):
         return None
-    return Part("entry", line, chunk.rstrip(), head[1], head[2].strip(), tuple(fields))
+    return Part("entry", line, chunk.rstrip(), head[1].lower(), head[2].strip(), tuple(fields))
 
 
 def by_bibtexparser(text: str, line: int = 1, following: str = "") -> Iterator[Part]:

@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from papers import identity, intake
 from papers.changes import Refused
-from papers.facts import Facts
+from papers.facts import Facts, lacking
 from papers.models import Entry
 
 COMPLETABLE = (Entry.Found.INCOMPLETE, Entry.Found.INVALID)
@@ -37,16 +37,6 @@ def complete(entry: Entry, facts: Facts, *, notes: Sequence[str] = ()) -> Entry 
     if not waiting.update(fields=fields, found=found, reason=reason, paper=paper):
         return None
     return Entry.objects.select_related("paper", "submission").get(pk=entry.pk)
-
-
-def lacking(facts: Facts) -> list[str]:
-    """What a paper must have and these facts have not, as words."""
-    wanted = {
-        "title": facts.title,
-        "authors": facts.authors or not facts.authors_complete,
-        "year": facts.year is not None and 1900 <= facts.year <= 2100,
-    }
-    return [name for name, given in wanted.items() if not given]
 
 
 def united(read: Facts, given: Facts) -> Facts:

@@ -4,6 +4,7 @@ An entry is new, already here, to be completed, or invalid with line and remedy;
 """
 
 import codecs
+import re
 import time
 from collections.abc import Iterator, Set
 from typing import Self
@@ -14,7 +15,7 @@ from django.db.models import Count, F, QuerySet
 
 from papers import identity
 from papers.bibtex import Block
-from papers.facts import Facts
+from papers.facts import Facts, lacking
 from papers.models import Entry, Paper, Submission, Technique
 from papers.recognition import Recognised, TooMany, interpret, interpret_safely, recognise
 from papers.reference import Reading
@@ -22,6 +23,7 @@ from papers.reference import Reading
 MAX_BYTES = 5 * 2**20
 MAX_ENTRIES = 10_000
 BATCH = 500
+_HALVES = re.compile("[\ud800-\udfff]")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -106,23 +108,22 @@ def unread() -> QuerySet[Submission]:
 
 
 def _store(submission: Submission, blocks: list[Block], within_s: float | None) -> None:
-    """Each batch is a transaction of its own, so whoever dies or stops leaves whole batches behind."""
+    """Batch by batch, at least one, each a transaction: whoever dies or stops leaves whole batches behind."""
     end = None if within_s is None else time.monotonic() + within_s
     techniques = set(Technique.objects.values_list("slug", flat=True))
     earlier: Earlier | None = None
-    while end is None or time.monotonic() < end:
+    while True:
         with transaction.atomic():
             mine = Submission.objects.select_for_update(skip_locked=True).filter(pk=submission.pk)
             if not mine.values_list("pk"):
                 return  # somebody else is reading
             stored = submission.entries.count()
-            batch = blocks[stored : stored + BATCH]
-            if not batch:
-                return
             if earlier is None or earlier.stored != stored:
                 earlier = Earlier.of(submission)
-            readings = [interpret_safely(block, techniques) for block in batch]
+            readings = [interpret_safely(block, techniques) for block in blocks[stored : stored + BATCH]]
             Entry.objects.bulk_create(_entries(submission, readings, earlier))
+        if earlier.stored >= len(blocks) or (end is not None and time.monotonic() > end):
+            return
 
 
 class Earlier:
@@ -142,9 +143,11 @@ class Earlier:
 
     def add(self, found: str, facts: Facts) -> None:
         self.stored += 1
-        if found == Entry.Found.INCOMPLETE:
+        if found == Entry.Found.INVALID:
+            return
+        if lacking(facts):
             self.incomplete.add(_by_identifiers(facts), self.stored)
-        elif found != Entry.Found.INVALID:
+        else:
             self.sound.add(facts, self.stored)
 
 
@@ -223,5 +226,5 @@ def _recognise(text: str) -> Recognised:
 def _refuse_no_text(text: str) -> None:
     if not text.strip():
         raise Refused("There is nothing in it; paste or upload at least one reference.")
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if "\0" in text or _HALVES.search(text):
         raise Refused("It holds bytes that are no text; save it as plain UTF-8 text and send it again.")
