@@ -225,6 +225,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"queue": "house", "expires": 60},
     },
+    "submissions": {
+        "task": "explorer.tasks.read_submissions",
+        "schedule": 60.0,
+        "options": {"queue": "house", "expires": 60},
+    },
     "index": {
         "task": "explorer.tasks.fold_index",
         "schedule": 3600.0,

@@ -25,7 +25,9 @@ from papers.moderation import may_moderate
 
 
 class SubmissionRequest(serializers.Serializer):
-    text = serializers.CharField(trim_whitespace=False, help_text="BibTeX, any number of entries")
+    text = serializers.CharField(
+        trim_whitespace=False, help_text="BibTeX, RIS, CSL-JSON, DOIs, arXiv ids and links, mixed"
+    )
     filename = serializers.CharField(max_length=200, default="", allow_blank=True)
     note = serializers.CharField(
         max_length=5000, default="", allow_blank=True, help_text="What the moderators should know"

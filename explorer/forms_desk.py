@@ -10,6 +10,11 @@ from papers.models import Paper, Technique
 
 REFUSALS = (intake.Refused, moderation.Refused)
 LONGEST_NOTE = 2000
+ACCEPTED = ".bib,.bibtex,.ris,.json,.csljson,.txt,text/plain,application/x-bibtex,application/json"
+EXAMPLES = """arXiv:2205.14135
+https://doi.org/10.1145/3600006.3613165
+https://openreview.net/forum?id=H4DqfPSibmx
+@inproceedings{key, title = {...}, author = {...}, year = {2024}}"""
 
 
 class DeskForm(forms.Form):
@@ -37,14 +42,16 @@ class SubmitForm(DeskForm):
     text = forms.CharField(
         required=False,
         strip=False,
-        label="BibTeX",
-        widget=forms.Textarea(attrs={"rows": 16, "spellcheck": "false"}),
+        label="BibTeX, RIS, CSL-JSON, DOIs, arXiv ids or links",
+        widget=forms.Textarea(
+            attrs={"rows": 14, "spellcheck": "false", "aria-describedby": "formats", "placeholder": EXAMPLES}
+        ),
     )
     file = forms.FileField(
         required=False,
         allow_empty_file=True,
-        label="or a .bib file",
-        widget=forms.FileInput(attrs={"accept": ".bib,.bibtex,.txt,text/plain,application/x-bibtex"}),
+        label="or a file of these",
+        widget=forms.FileInput(attrs={"accept": ACCEPTED}),
     )
     note = forms.CharField(
         required=False,
@@ -61,7 +68,7 @@ class SubmitForm(DeskForm):
         if upload:
             given["text"] = self._read(upload)
         elif not text.strip() and not self.errors:
-            raise ValidationError("Paste at least one BibTeX entry, or choose a .bib file.")
+            raise ValidationError("Paste at least one reference, or choose a file.")
         return given
 
     def _read(self, upload):
@@ -81,9 +88,11 @@ class SubmitForm(DeskForm):
         """What was typed, as it waits in a session."""
         return {"text": self.cleaned_data["text"], "note": self.cleaned_data["note"]}
 
-    def send(self, who):
-        """The stored Submission, or None."""
-        return self.carry_out(lambda given: intake.submit(who=who, filename=self._filename(), **self.draft()))
+    def send(self, who, within_s=None):
+        """The stored Submission, or None. What takes longer than `within_s` its page reads on."""
+        return self.carry_out(
+            lambda given: intake.submit(who=who, filename=self._filename(), within_s=within_s, **self.draft())
+        )
 
     def _filename(self):
         return self.cleaned_data["file"].name if self.cleaned_data["file"] else ""

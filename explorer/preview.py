@@ -1,12 +1,59 @@
 """What an entry says and what it would do here, for those who sent it and for those who decide."""
 
+from collections import Counter
 from dataclasses import dataclass
+
+from django.db.models import Count
 
 from explorer.forms_desk import DecisionForm
 from explorer.history import differences
-from papers import identity, moderation
+from papers import completion, identity, mentions, moderation
 from papers.facts import Facts
 from papers.models import Entry, Paper
+
+# What a text was made of, one and many.
+FORMATS = {
+    "bibtex": ("BibTeX entry", "BibTeX entries"),
+    "ris": ("RIS record", "RIS records"),
+    "csl": ("CSL-JSON item", "CSL-JSON items"),
+    "arxiv": ("arXiv id", "arXiv ids"),
+    "doi": ("DOI", "DOIs"),
+    "openreview": ("OpenReview id", "OpenReview ids"),
+    "acl": ("ACL id", "ACL ids"),
+    "url": ("web address", "web addresses"),
+    "line": ("line that is none of these", "lines that are none of these"),
+}
+
+
+@dataclass
+class Contents:
+    """How many entries of a submission are what, and what they were recognised as."""
+
+    found: dict[str, int]
+    recognised: str
+
+    @classmethod
+    def of(cls, submission):
+        counted = submission.entries.order_by().values_list("found", "format").annotate(Count("pk"))
+        found, formats = Counter(), Counter()
+        for state, form, count in counted:
+            found[state] += count
+            formats[form] += count
+        said = (
+            f"{formats[form]:,} {words[formats[form] > 1]}"
+            for form, words in FORMATS.items()
+            if formats[form]
+        )
+        return cls({state: found[state] for state in Entry.Found.values if found[state]}, ", ".join(said))
+
+    @property
+    def tabs(self):
+        """State, its words, how many."""
+        return [(state, Entry.Found(state).label.lower(), count) for state, count in self.found.items()]
+
+    @property
+    def total(self):
+        return sum(self.found.values())
 
 
 @dataclass
@@ -18,6 +65,17 @@ class Line:
     paper: Paper | None
     why: str = ""
     form: DecisionForm | None = None
+
+    @property
+    def name(self):
+        """What to call it: its title, else its first identifier, else how it begins."""
+        if self.facts.title or not self.facts.identifiers:
+            return self.facts.title or " ".join(self.entry.raw[:200].split())[:80]
+        return mentions.label(self.facts.identifiers[0])
+
+    @property
+    def completable(self):
+        return completion.may_be_completed(self.entry)
 
     @property
     def read(self):

@@ -238,7 +238,7 @@ class EntrySerializer(serializers.ModelSerializer):
     class Meta:
         model = Entry
         fields = [
-            "position", "line", "title", "found", "reason", "notes",
+            "position", "line", "format", "title", "found", "reason", "notes",
             "decision", "decision_reason", "decided", "paper",
         ]  # fmt: skip
 

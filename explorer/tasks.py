@@ -1,11 +1,19 @@
-"""What the clock asks of the surface: that the index be stored anew once much lies over its base."""
+"""What the clock asks of the surface: an index stored anew once much lies over its base, no text unread."""
 
 from celery import shared_task
 
 from explorer import indexing
 from explorer.models import Base, Touched
+from papers import intake
 
 MOST_TOUCHED = 20_000  # beyond it a new web process would read for seconds before its first answer
+
+
+@shared_task
+def read_submissions():
+    """Read on where whoever sent a large text has left its page. Twice does no harm."""
+    for submission in intake.unread():
+        intake.read_on(submission)
 
 
 @shared_task

@@ -17,12 +17,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 from explorer import history, preview, throttle
 from explorer.forms_desk import DecisionForm, SubmitForm, UndoForm, find_paper
 from explorer.permissions import require
+from papers import intake
 from papers.models import Entry, Submission, Technique
 from papers.moderation import may_moderate
 from reproduce.models import Contribution
 
 DRAFT = "submission-draft"  # in the session of somebody who has yet to sign in
 SUBMISSIONS, PER_S = 60, 3600
+READ_S = 1.0  # how long one request reads on at a large submission
 INVALID = Q(found=Entry.Found.INVALID)
 QUEUES = {
     "waiting": Q(decision=Entry.Decision.PENDING) & ~INVALID,
@@ -63,7 +65,7 @@ def _receive(request, form):
     elif not request.user.is_authenticated:
         request.session[DRAFT] = form.draft()
         return redirect_to_login(reverse("submit"))
-    elif submission := form.send(request.user):
+    elif submission := form.send(request.user, within_s=READ_S):
         request.session.pop(DRAFT, None)
         return redirect(submission)
     return _submit_page(request, form)
@@ -98,14 +100,16 @@ def submissions(request):
 @never_cache
 @require_safe
 def submission(request, submission_id):
-    """Each entry of a submission: new, already here or invalid, and its fate."""
-    sent = _visible_submission(request, submission_id)
+    """Each entry of a submission: new, already here or invalid, and its fate. What is unread is read on."""
+    sent = visible_submission(request, submission_id)
+    if not intake.read_on(sent, within_s=READ_S):
+        return render(request, "desk/reading.html", {"submission": sent, "stored": sent.entries.count()})
     entries = sent.entries.select_related("paper", "decided_by")
     entries = entries.prefetch_related("paper__identifiers", "paper__techniques")
-    counts = sent.entries.aggregate(**{word: Count("pk", Q(found=word)) for word in Entry.Found.values})
-    show = request.GET.get("show")
-    page = _page(request, entries.filter(found=show) if show in counts else entries, 100)
-    shown = {"submission": sent, "counts": counts, "total": sum(counts.values()), "show": show}
+    contents = preview.Contents.of(sent)
+    show = request.GET.get("show") if request.GET.get("show") in contents.found else None
+    page = _page(request, entries.filter(found=show) if show else entries, 100)
+    shown = {"submission": sent, "contents": contents, "show": show}
     return render(request, "desk/submission.html", shown | {"page": page, "lines": preview.as_sent(page)})
 
 
@@ -114,11 +118,11 @@ def submission(request, submission_id):
 @require_safe
 def submission_text(request, submission_id):
     """The text exactly as it was sent."""
-    sent = _visible_submission(request, submission_id)
+    sent = visible_submission(request, submission_id)
     return HttpResponse(sent.text, content_type="text/plain; charset=utf-8")
 
 
-def _visible_submission(request, submission_id):
+def visible_submission(request, submission_id):
     """Other people's submissions are as if they were not there, except to moderators."""
     sent = Submission.objects.select_related("submitted_by").filter(pk=submission_id).first()
     if sent is None or (sent.submitted_by != request.user and not may_moderate(request.user)):

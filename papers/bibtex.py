@@ -1,23 +1,17 @@
 """BibTeX in and out. Reading never fails: every block comes back, read or with what is wrong with it.
 
-bibtexparser splits the text; values, @string and crossref are resolved here, so that faults keep their lines.
+Values, @string and crossref are resolved here, so that faults keep their lines.
 """
 
-import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bibtexparser import model
-from bibtexparser.splitter import Splitter
-
-from papers import identifiers, latex, names
+from papers import identifiers, latex, mentions, names
+from papers.bibtex_splitting import Field, Part, split
 from papers.bibtex_values import evaluate
 from papers.facts import Facts
 from papers.models import Paper
-
-# It logs each broken block; here a broken block is an answer for the person who sent it.
-logging.getLogger("bibtexparser.splitter").disabled = True
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 VENUE_FIELDS = {
@@ -31,15 +25,17 @@ VENUE_FIELDS = {
 # What a child takes from the volume that its crossref names.
 INHERITED = ("year", "date", "month", "editor", "publisher", "series", "volume", "address", "organization")
 _FIELD_OUTSIDE = re.compile(r"(?<![\w-])[\w-]+\s*=\s*[{\"\w]")
+_ADDRESS = re.compile(r"https?://\S+")  # ?id=x is no field
 _ENTRY_OUTSIDE = re.compile(r"^[ \t]*(?:@[ \t]*)?[A-Za-z]+\s*[{(]\s*(?:[^\s,{}()=]+\s*)?,", re.MULTILINE)
 
 
 @dataclass
 class Block:
-    """One block of a BibTeX text, from `line` (counted from 1) on.
+    """One block of a text, from `line` (counted from 1) on.
 
-    kind: "entry" | "failed" | "string" | "preamble" | "comment". Entries have `fields` (lower-case names,
-    values without delimiters, LaTeX as it stands) and `lines` (where each field is). `error` is a sentence.
+    kind: "entry" | "failed" | "string" | "preamble" | "comment" | "stray". Entries have `fields` (lower-case
+    names, values without delimiters, in BibTeX LaTeX as it stands) and `lines` (where each field is). `error`
+    is a sentence. Other formats are read into the same blocks, with BibTeX's names of types and fields.
     """
 
     kind: str
@@ -51,22 +47,19 @@ class Block:
     lines: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     error: str = ""
+    format: str = "bibtex"
 
 
 def read(text: str) -> list[Block]:
     """Every block of the text, in order."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    # bibtexparser does not count a line that ends in a backslash; to LaTeX both are a space.
-    parsed = [
-        _without_duplicate_mark(block) for block in Splitter(text.replace("\\\n", "\\ \n")).split().blocks
-    ]
-    macros = _macros(parsed)
+    parts = list(split(text.replace("\r\n", "\n").replace("\r", "\n")))
+    macros = _macros(parts)
     blocks: list[Block] = []
-    for found in parsed:
-        if isinstance(found, model.ImplicitComment):
-            _read_stray_text(found, blocks)
+    for part in parts:
+        if part.kind == "stray":
+            _read_stray_text(part, blocks)
         else:
-            blocks.append(_read_block(found, macros))
+            blocks.append(_read_block(part, macros))
     _inherit(blocks)
     _report_same_keys(blocks)
     return blocks
@@ -156,65 +149,55 @@ def on_arxiv_alone(facts: Facts) -> bool:
     return named or (not facts.venue and facts.kind in {"misc", "article"})
 
 
-def _without_duplicate_mark(block: model.Block) -> model.Block:
-    """bibtexparser wraps blocks whose key or field occurred before; nothing is wrong with their text."""
-    while isinstance(block, (model.DuplicateBlockKeyBlock, model.DuplicateFieldKeyBlock)):
-        block = block.ignore_error_block
-    return block
-
-
-def _macros(parsed: list[model.Block]) -> dict[str, str]:
+def _macros(parts: Iterable[Part]) -> dict[str, str]:
     macros = {month: month for month in MONTHS}
-    for block in parsed:
-        if isinstance(block, model.String):
+    for part in parts:
+        if part.kind == "string":
             try:
-                macros[block.key.lower()] = evaluate(block.value, macros, [])
+                macros[part.key.lower()] = evaluate(part.fields[0].value, macros, [])
             except ValueError:
                 continue  # the block itself reports it
     return macros
 
 
-def _read_block(found: model.Block, macros: dict[str, str]) -> Block:
-    line = (found.start_line or 0) + 1
-    if isinstance(found, model.Entry):
-        return _read_entry(found, line, macros)
-    if isinstance(found, model.ParsingFailedBlock):
-        return Block("failed", line, found.raw, error=_explain(found, line))
-    if isinstance(found, model.String):
-        return _read_string(found, line, macros)
-    return Block("preamble" if isinstance(found, model.Preamble) else "comment", line, found.raw)
+def _read_block(part: Part, macros: dict[str, str]) -> Block:
+    block = Block(part.kind, part.line, part.raw, part.type.lower(), part.key)
+    if part.kind == "failed":
+        block.error = _explain(part)
+    elif part.kind == "string":
+        _read_string(part.fields[0], block, macros)
+    else:
+        _read_fields(part.fields, block, macros)
+    return block
 
 
-def _read_string(found: model.String, line: int, macros: dict[str, str]) -> Block:
+def _read_string(definition: Field, block: Block, macros: dict[str, str]) -> None:
     try:
-        evaluate(found.value, macros, [])
+        evaluate(definition.value, macros, [])
     except ValueError as error:
-        return Block("failed", line, found.raw, error=f"line {line}: @string {found.key}: {error}.")
-    return Block("string", line, found.raw, key=found.key)
+        block.kind, block.error = "failed", f"line {block.line}: @string {block.key}: {error}."
 
 
-def _read_entry(found: model.Entry, line: int, macros: dict[str, str]) -> Block:
-    block = Block("entry", line, found.raw, type=found.entry_type.lower(), key=found.key)
-    for item in found.fields:
-        name, at = item.key.lower(), (item.start_line or 0) + 1
+def _read_fields(found: Iterable[Field], block: Block, macros: dict[str, str]) -> None:
+    for typed, delimited, at in found:
+        name = typed.lower()
         unknown: list[str] = []
         try:
-            value = evaluate(item.value, macros, unknown)
+            value = evaluate(delimited, macros, unknown)
         except ValueError as error:
             block.kind, block.error = "failed", f"line {at}: {name}: {error}."
-            return block
+            return
         block.notes += [f"line {at}: {name}: no @string defines {word}; kept as it is." for word in unknown]
         if name in block.fields:
             kept = f"line {block.lines[name]} is kept, “{value[:60]}” is not"
             block.notes.append(f"line {at}: {name} is given twice; that of {kept}.")
             continue
         block.fields[name], block.lines[name] = value, at
-    return block
 
 
-def _explain(failed: model.ParsingFailedBlock, line: int) -> str:
+def _explain(failed: Part) -> str:
     """A sentence on a block that bibtexparser gave up, with the line where it did."""
-    reason = str(getattr(failed.error, "abort_reason", failed.error))
+    reason, line = failed.reason, failed.line
     where = line + failed.raw.count("\n")
     opening = failed.raw.split("\n")[0][:60].strip()
     if "end of file" in reason:
@@ -228,25 +211,44 @@ def _explain(failed: model.ParsingFailedBlock, line: int) -> str:
     )
 
 
-def _read_stray_text(found: model.ImplicitComment, blocks: list[Block]) -> None:
+def _read_stray_text(part: Part, blocks: list[Block]) -> None:
     """Text between blocks is a comment, unless it is the rest of a broken entry or an entry without its @."""
-    line, text = (found.start_line or 0) + 1, found.raw
+    line, text = part.line, part.raw
     before = blocks[-1] if blocks else None
     if before and before.kind == "failed":
-        before.raw += "\n" + text
+        rest, listed = _before_a_list(text)
+        _lengthen(before, rest, line)
+        if listed:
+            blocks.append(Block("stray", line + text[: -len(listed)].count("\n"), listed))
         return
     starts = [match.start() for match in _ENTRY_OUTSIDE.finditer(text)]
     head = text[: starts[0]] if starts else text
-    if before and before.kind == "entry" and _FIELD_OUTSIDE.search(head):
-        before.kind, before.raw = "failed", f"{before.raw}\n{head}"
+    if before and before.kind == "entry" and _FIELD_OUTSIDE.search(_ADDRESS.sub("", head)):
+        before.kind = "failed"
+        _lengthen(before, head, line)
         before.error = f"line {line}: the entry ends before this line; take away the brace too many."
     elif head.strip():
-        blocks.append(Block("comment", line, head))
+        blocks.append(Block("stray", line, head))
     line += head.count("\n")
     for start, end in zip(starts, [*starts, len(text)][1:], strict=True):
         error = f"line {line}: this looks like an entry, but does not begin like @article{{key,."
         blocks.append(Block("failed", line, text[start:end].strip(), error=error))
         line += text.count("\n", start, end)
+
+
+def _lengthen(block: Block, text: str, line: int) -> None:
+    """Add what turned out to belong to a block, with a line break where it begins on another line."""
+    same_line = line == block.line + block.raw.count("\n")
+    block.raw += (" " if same_line else "\n") + text.rstrip()
+
+
+def _before_a_list(text: str) -> tuple[str, str]:
+    """What is left of a broken entry, and the list of identifiers that begins after an empty line."""
+    for gap in re.finditer(r"\n[ \t]*\n", text):
+        listed = text[gap.end() :]
+        if mentions.is_nothing_else(listed.lstrip("\n").split("\n")[0]):
+            return text[: gap.start()], listed
+    return text, ""
 
 
 def _inherit(blocks: list[Block]) -> None:

@@ -3,6 +3,7 @@
 import re
 
 LONGEST_JOINED = 100_000  # @strings that double one another would fill the memory
+_BRACED_TEXT = re.compile(r"\{[^{}]*+(?<!\\)\}")  # most values
 _BRACE = re.compile(r"(?<!\\)[{}]")
 _BRACE_OR_QUOTE = re.compile(r'(?<!\\)[{}"]')
 _BARE_WORD = re.compile(r'[^\s#"{}=,]+')
@@ -13,6 +14,8 @@ def evaluate(value: str, macros: dict[str, str], unknown: list[str]) -> str:
 
     `macros` are the @strings by lower-case name; words that none of them defines are added to `unknown`.
     """
+    if _BRACED_TEXT.fullmatch(value):
+        return value[1:-1]
     parts, position, length = [], 0, 0
     while position < len(value):
         text, position = _operand(value, position, macros, unknown)

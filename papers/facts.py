@@ -1,6 +1,6 @@
 """The bibliographic facts of a paper as plain data: intake reads, identity compares, moderation writes."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from papers.models import Paper
@@ -57,11 +57,27 @@ class Facts:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
         """The facts in Entry.fields or Change.before, whatever else stands beside them there."""
-        known = {item.name for item in fields(cls)}
-        return cls(**{name: value for name, value in stored.items() if name in known})
+        return cls(**{name: value for name, value in stored.items() if name in _NAMES})
 
     def columns(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in COLUMNS}
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As asdict(), which copies what needs no copy and takes ten times as long."""
+        values = {name: getattr(self, name) for name in _NAMES}
+        lists = {name: list(values[name]) for name in ("techniques", "sources")}
+        identifiers = [list(name) for name in self.identifiers]
+        return values | lists | {"identifiers": identifiers, "details": dict(self.details)}
+
+
+_NAMES = tuple(item.name for item in fields(Facts))
+
+
+def lacking(facts: Facts) -> list[str]:
+    """What a paper must have and these facts have not, as words."""
+    wanted = {
+        "title": facts.title,
+        "authors": facts.authors or not facts.authors_complete,
+        "year": facts.year is not None and 1900 <= facts.year <= 2100,
+    }
+    return [name for name, given in wanted.items() if not given]

@@ -29,6 +29,11 @@ _SITES = (
     (r"openreview\.net", r"/(?:forum|pdf)\?(?:.*&)?id=", "openreview"),
     (r"aclanthology\.org|aclweb\.org", r"/(?:anthology/)?(?:papers/)?", "acl"),
 )
+# Publishers put the DOI into the address: dl.acm.org/doi/abs/10.1145/1, link.springer.com/chapter/10.1007/2
+_DOI_IN_PATH = re.compile(
+    r"/(?:doi(?:/\w+)?|articles?|chapter|book|content(?:/pdf)?)/"
+    r"(10\.\d{4,9}/[^?&]+?)(?:\.pdf|/(?:full|pdf|abstract|html))?/?(?:\?.*)?"
+)
 
 
 def normalise(scheme: str, value: str) -> str:
@@ -76,7 +81,8 @@ def _in_address(host: str, path: str) -> Name | None:
                 return canonical(scheme, rest)
             except ValueError:
                 return None
-    return None
+    doi = _DOI_IN_PATH.fullmatch(path)
+    return canonical("doi", doi[1]) if doi and _DOI.fullmatch(doi[1]) else None
 
 
 def link(scheme: str, value: str) -> str:

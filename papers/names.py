@@ -63,7 +63,10 @@ def read(value: str) -> tuple[str, bool]:
 
     Raises ValueError with a sentence when a name cannot be read.
     """
-    value = _COMMAND_AHEAD.sub(r"\1{}", " ".join(value.split()))
+    value = " ".join(value.split())
+    if plainly := _read_plain(value):
+        return plainly, True
+    value = _COMMAND_AHEAD.sub(r"\1{}", value)
     names = [name.strip() for name in split_multiple_persons_names(value)]
     complete = "others" not in names
     read_names = [_read_one(name) for name in names if name not in {"others", ""}]
@@ -74,6 +77,14 @@ def write(authors: str, complete: bool) -> str:
     """The field's value, escaped; an incomplete list ends with "and others"."""
     names = [_write_one(name) for name in authors.split(" and ") if name]
     return " and ".join(names if complete else [*names, "others"])
+
+
+def _read_plain(value: str) -> str:
+    """Most lists: "Last, First and Last, First" without any LaTeX, which are stored as they stand."""
+    names = value.split(" and ")
+    if len(_SEPARATOR.findall(value)) == len(names) - 1 and all(map(_SIMPLE.fullmatch, names)):
+        return latex.squeeze(value)
+    return ""
 
 
 def _read_one(name: str) -> str:

@@ -54,32 +54,39 @@ _WEB = re.compile(r'https?://[^\s"<>{}\\^`|]+', re.IGNORECASE)
 
 @dataclass
 class Reading:
-    """What was read of one reference. `facts` is sound where `faults` is empty; elsewhere it goes so far."""
+    """What was read of one reference. `facts` is sound where `faults` is empty; elsewhere it goes so far.
+
+    `lacks` are those of the faults that say what is missing, and that could still be completed.
+    """
 
     line: int
     raw: str
     facts: Facts = field(default_factory=Facts)
     faults: list[str] = field(default_factory=list)
+    lacks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    format: str = "bibtex"
+
+    @property
+    def can_be_completed(self) -> bool:
+        """Its identifiers say which paper it is, and nothing is wrong but what is missing."""
+        return bool(self.facts.identifiers) and self.faults == self.lacks != []
 
 
-def interpret(block: Block, techniques: Set[str]) -> Reading:
-    """The facts of an "entry" or "failed" block. `techniques` are the slugs that keywords may name."""
-    reading = Reading(block.line, block.raw, Facts(key=block.key), notes=list(block.notes))
-    if block.kind == "failed":
-        reading.faults.append(block.error)
-        return reading
-    _Interpreter(block, reading, techniques).read()
-    if (more := len(reading.notes) - MOST_NOTES) > 0:
-        reading.notes[MOST_NOTES:] = [f"and {more} more notes."]
-    return reading
-
-
-class _Interpreter:
+class Interpreter:
     """One entry on its way to facts; every method reads some fields and says what it could not use."""
+
+    remedies = {
+        "title": "add title = {...}",
+        "author": "add author = {Last, First and Last, First}, or author = {others} when nobody is named",
+        "year": "add year = {2024}",
+        "not a year": "write year = {2024}",
+        "month": "write month = may or month = 5",
+    }
 
     def __init__(self, block: Block, reading: Reading, techniques: Set[str]) -> None:
         self.block, self.reading, self.facts, self.techniques = block, reading, reading.facts, techniques
+        self.fields = dict(block.fields)
         self.overlong: set[str] = set()
 
     def read(self) -> None:
@@ -98,16 +105,24 @@ class _Interpreter:
         line = self.block.lines.get(name, self.block.line)
         self.reading.faults.append(f"line {line}: {sentence}")
 
+    def lack(self, name: str) -> None:
+        self.fault(name, f"no {name}; {self.remedies[name]}.")
+        self.reading.lacks.append(self.reading.faults[-1])
+
     def note(self, name: str, sentence: str) -> None:
         line = self.block.lines.get(name, self.block.line)
         self.reading.notes.append(f"line {line}: {sentence}")
 
     def text(self, name: str) -> str:
-        return latex.plain(self.block.fields.get(name, ""))
+        value = self.fields.get(name)
+        return latex.plain(value) if value else ""
 
     def verbatim(self, name: str) -> str:
         """An address or identifier: no LaTeX but \\url{...} and escaped signs."""
-        value = re.sub(r"\\(?:url|path|nolinkurl)\s*", "", self.block.fields.get(name, ""))
+        value = self.fields.get(name, "")
+        if not re.search(r"[\\{}]", value):
+            return value.strip()
+        value = re.sub(r"\\(?:url|path|nolinkurl)\s*", "", value)
         value = re.sub(r"\\([%_&#~$])|\\textasciitilde", lambda sign: sign[1] or "~", value)
         return re.sub(r"[{}]", "", value).strip()
 
@@ -116,38 +131,40 @@ class _Interpreter:
         return kind if re.fullmatch(r"[a-z]{1,30}", kind) else "misc"
 
     def _refuse_overlong(self) -> None:
-        for name in list(self.block.fields):
-            length, longest = len(self.block.fields[name]), LONGEST.get(name, LONGEST_OTHER)
+        for name, value in list(self.fields.items()):
+            length, longest = len(value), LONGEST.get(name, LONGEST_OTHER)
             if name in READ and length > longest:
                 self.fault(name, f"{name} has {length:,} characters; the most that fits is {longest:,}.")
-                self.block.fields[name] = ""
+                self.fields[name] = ""
                 self.overlong.add(name)
 
     def _title(self) -> None:
         title, subtitle = self.text("title"), self.text("subtitle")
         self.facts.title = f"{title}: {subtitle}" if title and subtitle else title
         if not title and "title" not in self.overlong:
-            self.fault("title", "no title; add title = {...}.")
+            self.lack("title")
 
     def _authors(self) -> None:
-        name = "author" if self.block.fields.get("author", "").strip() else "editor"
+        name = "author" if self.fields.get("author", "").strip() else "editor"
         try:
-            self.facts.authors, self.facts.authors_complete = names.read(self.block.fields.get(name, ""))
+            self.facts.authors, self.facts.authors_complete = self.people(self.fields.get(name, ""))
         except ValueError as error:
             self.fault(name, f"{error}.")
             return
         if not self.facts.authors and self.facts.authors_complete and name not in self.overlong:
-            remedy = "add author = {Last, First and Last, First}, or author = {others} when nobody is named"
-            self.fault("author", f"no author; {remedy}.")
+            self.lack("author")
+
+    def people(self, typed: str) -> tuple[str, bool]:
+        return names.read(typed)
 
     def _date(self) -> None:
         name = "year" if self.text("year") else "date"
         typed = self.text(name)
         year = re.match(r"\d{4}(?!\d)", typed)
         if not typed:
-            self.fault("year", "no year; add year = {2024}.")
+            self.lack("year")
         elif not year or (name == "year" and len(typed) > 4):
-            self.fault(name, f"the year “{typed[:40]}” is not a number; write year = {{2024}}.")
+            self.fault(name, f"the year “{typed[:40]}” is not a number; {self.remedies['not a year']}.")
         elif not 1900 <= int(year[0]) <= 2100:
             self.fault(name, f"the year {year[0]} is not between 1900 and 2100.")
         else:
@@ -163,9 +180,7 @@ class _Interpreter:
         if found:
             self.facts.month = found[0]
         elif typed:
-            self.note(
-                "month", f"“{typed[:40]}” is no month and was left out; write month = may or month = 5."
-            )
+            self.note("month", f"“{typed[:40]}” is no month and was left out; {self.remedies['month']}.")
 
     def _identifiers(self) -> None:
         found = set()
@@ -260,7 +275,7 @@ class _Interpreter:
         self.facts.sources = [source for source in self.text("spectrum-sources").split("; ") if source]
         details = {name: self.text(name) for name in DETAILS}
         self.facts.details = {name: value for name, value in details.items() if value}
-        if unread := sorted(set(self.block.fields) - READ):
+        if unread := sorted(set(self.fields) - READ):
             self.note("", f"fields that have no place here were left out: {', '.join(unread)[:200]}.")
 
 

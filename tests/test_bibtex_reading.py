@@ -14,7 +14,7 @@ DATA = Path(__file__).parent / "data"
 def test_what_people_really_send():
     blocks = bibtex.read((DATA / "odd.bib").read_text())
     assert [(block.kind, block.line, block.key) for block in blocks] == [
-        ("comment", 1, ""),
+        ("stray", 1, ""),
         ("string", 3, "joss"),
         ("preamble", 4, ""),
         ("comment", 5, ""),

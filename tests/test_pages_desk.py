@@ -15,6 +15,11 @@ THREE = (
 )
 
 
+UNRECOGNISED = (
+    "No reference is recognised in it; send BibTeX, RIS, CSL-JSON, or a DOI, arXiv id or link on each line."
+)
+
+
 @pytest.fixture
 def technique(db):
     return make_technique()
@@ -45,7 +50,7 @@ def test_pasted_text_becomes_a_submission_with_a_line_for_each_entry(client, ben
     assert sent.url == f"/submissions/{submission.pk}"
     assert (submission.submitted_by, submission.text, submission.note) == (ben, THREE, "From my reading list")
     page = client.get(sent.url)
-    assert page.context["counts"] == {"new": 1, "known": 1, "invalid": 1}
+    assert page.context["contents"].found == {"new": 1, "known": 1, "invalid": 1}
     assert [line.entry.found for line in page.context["lines"]] == ["new", "known", "invalid"]
     text = text_of(page)
     assert "3 references found: 1 new, 1 already here, 1 invalid." in text
@@ -64,19 +69,19 @@ def test_an_uploaded_file_is_kept_with_its_name(client, ben, technique):
 @pytest.mark.parametrize(
     ("text", "file", "sentence"),
     [
-        ("", None, "Paste at least one BibTeX entry, or choose a .bib file."),
-        ("   \n", None, "Paste at least one BibTeX entry, or choose a .bib file."),
+        ("", None, "Paste at least one reference, or choose a file."),
+        ("   \n", None, "Paste at least one reference, or choose a file."),
         (
             "@misc{a,}",
             b"@misc{b,}",
             "You pasted text and chose a file. Send one now and the other afterwards.",
         ),
-        ("", b"", "refs.bib: There is nothing in it; paste or upload at least one BibTeX entry."),
+        ("", b"", "refs.bib: There is nothing in it; paste or upload at least one reference."),
         ("", b"a" * (intake.MAX_BYTES + 1), "refs.bib is larger than 5 MB; send it in parts."),
         (
             "just words",
             None,
-            "No BibTeX entry was found; one begins like @article{key, title = {...}, ...}.",
+            UNRECOGNISED,
         ),
     ],
 )
