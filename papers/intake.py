@@ -11,6 +11,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from papers import bibtex, identity
+from papers.facts import Facts
 from papers.models import Entry, Paper, Submission, Technique
 from papers.reference import Reading, interpret
 
@@ -73,7 +74,7 @@ def _entries(submission: Submission, readings: list[Reading]) -> Iterator[Entry]
     stored = identity.index_around([reading.facts for reading in readings if not reading.faults])
     earlier: identity.Index[int] = identity.Index()
     for position, reading in enumerate(readings, start=1):
-        found, reason, paper = _judge(reading, stored, earlier)
+        found, reason, paper = _judge_reading(reading, stored, earlier)
         if found != Entry.Found.INVALID:
             earlier.add(reading.facts, position)
         yield Entry(
@@ -88,14 +89,21 @@ def _entries(submission: Submission, readings: list[Reading]) -> Iterator[Entry]
         )
 
 
-def _judge(
+def _judge_reading(
     reading: Reading, stored: identity.Index[Paper], earlier: identity.Index[int]
 ) -> tuple[Entry.Found, str, Paper | None]:
     if reading.faults:
         return Entry.Found.INVALID, "\n".join(reading.faults), None
-    if same := stored.find(reading.facts):
+    return judge(reading.facts, stored, earlier)
+
+
+def judge(
+    facts: Facts, stored: identity.Index[Paper], earlier: identity.Index[int]
+) -> tuple[Entry.Found, str, Paper | None]:
+    """Whether sound facts are here already: among the papers, or earlier in their own submission."""
+    if same := stored.find(facts):
         return Entry.Found.KNOWN, f"Already here: {same[1]}.", same[0]
-    if same := earlier.find(reading.facts):
+    if same := earlier.find(facts):
         return Entry.Found.KNOWN, f"The same as entry {same[0]} of this submission: {same[1]}.", None
     return Entry.Found.NEW, "", None
 

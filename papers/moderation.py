@@ -28,6 +28,8 @@ def accept(
     """Make a paper of an entry. Refused when it is already here, decided, or invalid."""
     begin(who)
     entry = _pending(entry)
+    if entry.found == Entry.Found.INCOMPLETE:
+        raise Refused(f"Complete its metadata first. {entry.reason}")
     facts = Facts.from_json(entry.fields)
     facts.techniques = _known_techniques(techniques)
     if same := identity.match(facts):

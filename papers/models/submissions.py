@@ -17,6 +17,10 @@ class Submission(models.Model):
     text = models.TextField()
     filename = models.CharField(max_length=200, blank=True)
     note = models.TextField(blank=True, help_text="What the submitter wants the moderators to know")
+    total = models.PositiveIntegerField(
+        default=0, help_text="References found in the text; their entries are stored batch by batch"
+    )
+    remarks = models.JSONField(default=list, help_text="What of the text is no reference, a sentence each")
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -35,6 +39,7 @@ class Entry(models.Model):
     class Found(models.TextChoices):
         NEW = "new"
         KNOWN = "known", "already here"
+        INCOMPLETE = "incomplete", "metadata to be completed"
         INVALID = "invalid"
 
     class Decision(models.TextChoices):
@@ -43,9 +48,23 @@ class Entry(models.Model):
         MERGED = "merged"
         REJECTED = "rejected"
 
+    class Format(models.TextChoices):
+        BIBTEX = "bibtex", "BibTeX"
+        RIS = "ris", "RIS"
+        CSL = "csl", "CSL-JSON"
+        ARXIV = "arxiv", "arXiv id"
+        DOI = "doi", "DOI"
+        OPENREVIEW = "openreview", "OpenReview id"
+        ACL = "acl", "ACL id"
+        URL = "url", "web address"
+        LINE = "line", "line of text"
+
     submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="entries")
     position = models.PositiveIntegerField()
     line = models.PositiveIntegerField(help_text="Where it begins in the submission's text")
+    format = models.CharField(
+        max_length=10, choices=Format, default=Format.BIBTEX, help_text="What it was recognised as"
+    )
     raw = models.TextField()
     fields = models.JSONField(default=dict, help_text="What intake read from it, in Paper's terms")
     found = models.CharField(max_length=10, choices=Found)
@@ -68,7 +87,7 @@ class Entry(models.Model):
         ordering = ["submission_id", "position"]
         constraints = [
             models.UniqueConstraint(fields=["submission", "position"], name="entry_position_once"),
-            one_of("found", ["new", "known", "invalid"], "entry_found_known"),
+            one_of("found", ["new", "known", "incomplete", "invalid"], "entry_found_known"),
             one_of("decision", ["pending", "accepted", "merged", "rejected"], "entry_decision_known"),
             must(
                 Q(decision="pending", decided__isnull=True)
@@ -76,6 +95,7 @@ class Entry(models.Model):
                 "entry_decided_iff_not_pending",
             ),
             must(~Q(found="invalid", decision__in=["accepted", "merged"]), "entry_invalid_never_accepted"),
+            must(~Q(found="incomplete", decision="accepted"), "entry_incomplete_never_accepted"),
             must(~Q(decision="rejected", decision_reason=""), "entry_rejected_with_reason"),
         ]
 
