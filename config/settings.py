@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from config import embedded
+from config import embedded, lookups
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = Path(os.environ.get("SPECTRUM_VAR") or BASE_DIR / "var").resolve()
@@ -273,6 +273,8 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"queue": "house", "expires": 3600},
     },
 }
+LOOKUPS = lookups.from_environment(os.environ)
+CELERY_BEAT_SCHEDULE |= LOOKUPS.schedule
 RUN_DIR = VAR / "runs"
 # What no recipe may see: keys and data of the site, and its engines' sockets, which no network fence stops.
 HIDDEN_FROM_RUNS = [VAR, embedded.socket_dir(VAR), BASE_DIR / ".env"]
