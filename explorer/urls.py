@@ -15,6 +15,7 @@ from explorer import (
     views_desk,
     views_export,
     views_live,
+    views_lookups,
     views_recipes,
     views_runs,
     views_samples,
@@ -69,6 +70,10 @@ urlpatterns = [
     path("moderation/<int:entry_id>", views_desk.decide, name="decide"),
     path("changes", views_desk.changes, name="changes"),
     path("changes/<int:change_id>/undo", views_desk.undo, name="undo"),
+    path("proposals", views_lookups.proposals, name="proposals"),
+    path("proposals/<int:proposal_id>", views_lookups.proposal, name="proposal"),
+    path("saved-queries", views_lookups.saved_queries, name="saved_queries"),
+    path("saved-queries/<int:query_id>", views_lookups.saved_query, name="saved_query"),
     # The pool
     path("recipes", views_recipes.recipes, name="recipes"),
     path("recipes.csv", views_recipes.recipes_csv, name="recipes_csv"),

@@ -133,12 +133,16 @@ def _exchange(method: str, address: str, deadline: float, most_bytes: int, accep
             httpcore.ConnectionPool(_tls(), network_backend=_Public(deadline)) as pool,
             pool.stream(method, _spelled(address), headers=headers) as response,
         ):
-            found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+            found = {
+                name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
+            }
             body = _read(response, found, host, most_bytes) if most_bytes and response.status == 200 else b""
     except httpcore.TimeoutException as error:
         raise Unanswered(f"{host} did not answer within {settings.LOOKUPS.timeout_s:g} s.") from error
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
-        raise Unanswered(f"The connection to {host} failed: {str(error)[:200] or type(error).__name__}.") from error
+        raise Unanswered(
+            f"The connection to {host} failed: {str(error)[:200] or type(error).__name__}."
+        ) from error
     return Answer(response.status, found, body, address)
 
 
@@ -164,7 +168,9 @@ class _Public(httpcore.NetworkBackend):
         for address in public_addresses(host, port):
             try:
                 left = _left(self.deadline)
-                stream = self.real.connect_tcp(address, port, left, socket_options=options.get("socket_options"))
+                stream = self.real.connect_tcp(
+                    address, port, left, socket_options=options.get("socket_options")
+                )
                 return _Timed(stream, self.deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 fault = error
@@ -225,7 +231,7 @@ def _joined(address: str, target: str) -> str:
 
 
 def _spelled(address: str) -> str:
-    """Host and path in the letters that HTTP allows. Raises ValueError for a host that has no such spelling."""
+    """Host and path in the letters that HTTP allows; raises ValueError for a host that has none."""
     parts = urlsplit(address)
     host = (parts.hostname or "").encode("idna").decode()
     host = f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""Whether the addresses that papers give still lead anywhere: asked by HEAD, else GET, and nothing is read."""
+"""Whether the addresses that papers give still lead anywhere: asked by HEAD, else GET; no body is read."""
 
 import time
 from datetime import timedelta

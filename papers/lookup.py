@@ -1,6 +1,6 @@
 """Looking up what identifiers alone do not say. The rows are the work: asked, tried again, kept, given on.
 
-A row of Lookup is one question to one source. It ends as found, nothing or failed, and the next source is asked.
+A row of Lookup is one question to one source. It ends as found, nothing or failed; then the next is asked.
 """
 
 import time
@@ -57,7 +57,7 @@ def look_up_entries(until: float) -> None:
 
 
 def want(names: Iterable[Sequence[str]], source: str | None = None) -> None:
-    """Order an answer about each, of its first source or of a certain one, also where there is an old answer."""
+    """Order an answer about each, of its first source or a certain one, also where there is an old one."""
     orders = [
         Lookup(source=source or ORDER[scheme][0], scheme=scheme, value=value)
         for scheme, value in dict.fromkeys(map(tuple, names))
@@ -165,4 +165,3 @@ def _rows(statement: str, *given: object) -> list[tuple]:
     with connection.cursor() as cursor:
         cursor.execute(statement, given)
         return cursor.fetchall()
-

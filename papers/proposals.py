@@ -55,7 +55,9 @@ def accept(proposal: Proposal, *, who: AbstractBaseUser, why: str) -> Change:
     here = Facts.of(proposal.paper).to_json()
     stale = [name for name, value in proposal.before.items() if name != "identifiers" and here[name] != value]
     if stale:
-        raise Refused(f"{', '.join(stale)} was changed since this was seen; decline it or edit the paper by hand.")
+        raise Refused(
+            f"{', '.join(stale)} was changed since this was seen; decline it or edit the paper by hand."
+        )
     values = dict(proposal.after)
     if gained := values.get("identifiers"):
         values["identifiers"] = sorted(map(list, {tuple(name) for name in here["identifiers"] + gained}))
@@ -82,7 +84,9 @@ def _pending(proposal: Proposal) -> Proposal:
     return proposal
 
 
-def _decide(proposal: Proposal, state: str, who: AbstractBaseUser, reason: str, change: Change | None) -> None:
+def _decide(
+    proposal: Proposal, state: str, who: AbstractBaseUser, reason: str, change: Change | None
+) -> None:
     """Conditional, so that the lock is not all that keeps two moderators apart."""
     won = Proposal.objects.filter(pk=proposal.pk, state=State.PENDING).update(
         state=state, decided_by=who, decided=timezone.now(), reason=reason, change=change

@@ -1,4 +1,4 @@
-"""What the clock asks of this domain: errands to other sites, one round at a time, each part within its time."""
+"""What the clock asks of this domain: errands to other sites, one round at a time."""
 
 import time
 from typing import Any

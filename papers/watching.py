@@ -1,4 +1,4 @@
-"""New papers on arXiv, by saved queries: what is not here yet goes to the moderators, once, as a submission."""
+"""New papers on arXiv, by saved queries: what is not here yet goes to the moderators, once."""
 
 from datetime import timedelta
 

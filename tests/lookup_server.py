@@ -23,7 +23,11 @@ class Sites:
 
     def settings(self, lookups, **over):
         """settings.LOOKUPS as if this server were all sources."""
-        given = {"contact": "desk@example.org", "timeout_s": 0.4, "unguarded": frozenset({("127.0.0.1", self.port)})}
+        given = {
+            "contact": "desk@example.org",
+            "timeout_s": 0.4,
+            "unguarded": frozenset({("127.0.0.1", self.port)}),
+        }
         given["sources"] = dict.fromkeys(lookups.sources, self.address)
         return replace(lookups, **given | over)
 
@@ -38,7 +42,9 @@ def serving():
             status, headers, body = sites.answers.get(found, (404, {}, b"Resource not found."))
             if headers.pop("Slow", None):
                 sites.let_go.wait(5)
-            headers = {"Content-Length": str(len(body))} | {k.replace("_", "-"): v for k, v in headers.items()}
+            headers = {"Content-Length": str(len(body))} | {
+                k.replace("_", "-"): v for k, v in headers.items()
+            }
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

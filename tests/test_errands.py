@@ -105,6 +105,7 @@ def test_a_proposal_is_decided_once_and_never_over_a_later_change(ada, cy, prepr
     proposals.decline(made, who=ada, reason="It is NIPXX")
     with pytest.raises(Refused, match="Already declined by ada"):
         proposals.accept(made, who=ada, why="")
+    preprint.refresh_from_db()
     assert proposals.propose(preprint, {"venue": "NIPXX"}, "Nothing differs.") is None
 
 
@@ -118,7 +119,11 @@ def test_a_saved_query_sends_in_what_is_new_once(sites, ada, preprint):
         "Found by the saved query “cat:cs.LG” on arXiv.",
     )
     (entry,) = Entry.objects.all()  # the other one is here already
-    assert (entry.found, entry.fields["title"], entry.fields["techniques"]) == ("new", "Adding Up Nothing", ["sparse-sums"])
+    assert (entry.found, entry.fields["title"], entry.fields["techniques"]) == (
+        "new",
+        "Adding Up Nothing",
+        ["sparse-sums"],
+    )
     assert entry.fields["identifiers"] == [["arxiv", "2401.00002"]]
     moderation.reject(entry, who=ada, reason="Off topic")
     submission.delete()
@@ -132,7 +137,10 @@ def test_a_saved_query_sends_in_what_is_new_once(sites, ada, preprint):
 
 @pytest.mark.parametrize(
     ("laid", "fault"),
-    [({"body": "arxiv_fault.xml"}, "It said: malformed query."), ({"status": 429}, "arXiv is busy (status 429).")],
+    [
+        ({"body": "arxiv_fault.xml"}, "It said: malformed query."),
+        ({"status": 429}, "arXiv is busy (status 429)."),
+    ],
 )
 def test_a_query_that_fails_says_so_and_is_asked_again_later(sites, laid, fault):
     sites.lay("/api/query", **laid)

@@ -74,7 +74,13 @@ def test_redirects_are_followed_a_few_times_and_checked_each_time(sites):
     sites.lay("/round", status=302, Location="/round")
     with pytest.raises(Unanswered, match="more than 3 times"):
         fetch(f"{sites.address}/round")
-    for elsewhere in ("http://10.0.0.1/", "https://localhost/", "file:///etc/passwd", "http://[::1", "//127.0.0.1:1/"):
+    for elsewhere in (
+        "http://10.0.0.1/",
+        "https://localhost/",
+        "file:///etc/passwd",
+        "http://[::1",
+        "//127.0.0.1:1/",
+    ):
         sites.lay("/off", status=301, Location=elsewhere)
         with pytest.raises(Unanswered):
             fetch(f"{sites.address}/off")
@@ -91,7 +97,14 @@ def test_a_source_cannot_send_us_to_another_site(sites):
 @pytest.mark.parametrize(
     "address",
     [
-        *("http://example.org:8000/", "https://user@example.org/", "ftp://example.org/", "https:///x", "x", ""),
+        *(
+            "http://example.org:8000/",
+            "https://user@example.org/",
+            "ftp://example.org/",
+            "https:///x",
+            "x",
+            "",
+        ),
         *("http://example.org:443/", "https://example.org:99999/"),
     ],
 )

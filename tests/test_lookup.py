@@ -62,7 +62,11 @@ def test_entries_get_their_metadata_in_one_request(sites):
     tasks.errands()
     one.refresh_from_db()
     two.refresh_from_db()
-    assert (one.found, one.fields["title"], one.fields["sources"]) == ("new", "Adding Up Less", ["arXiv API, 2401.00001"])
+    assert (one.found, one.fields["title"], one.fields["sources"]) == (
+        "new",
+        "Adding Up Less",
+        ["arXiv API, 2401.00001"],
+    )
     assert (two.found, two.fields["authors"]) == ("new", "Collaboration, The Sums and Made, Max")
     assert one.fields["identifiers"] == [ARXIV, DOI]
     assert one.fields["notes"][0].startswith("Completed from arXiv, asked on ")
@@ -109,8 +113,14 @@ def test_nobody_knows_it_and_it_still_waits_to_be_filled_by_hand(sites):
         ({"status": 500}, "Crossref is busy (status 500)."),
         ({"status": 418}, "Crossref answered with status 418."),
         ({"Slow": True}, "127.0.0.1 did not answer within 0.2 s."),
-        ({"body": b'{"status": "ok", "mess'}, "Its answer is not in the form that it documents (JSONDecodeError)."),
-        ({"body": b"<html>", "Content_Length": "600"}, "The connection to 127.0.0.1 failed: peer closed connection"),
+        (
+            {"body": b'{"status": "ok", "mess'},
+            "Its answer is not in the form that it documents (JSONDecodeError).",
+        ),
+        (
+            {"body": b"<html>", "Content_Length": "600"},
+            "The connection to 127.0.0.1 failed: peer closed connection",
+        ),
     ],
 )
 def test_a_fault_is_kept_on_the_row_and_tried_again_later(sites, settings, laid, fault):
@@ -162,7 +172,11 @@ def test_everybody_waits_when_a_source_says_so(sites):
     assert len(sites.asked) == 1
     with pytest.raises(pacing.NotYet, match="not yet time"):
         ask(SOURCES["crossref"], "/works/x")
-    assert timedelta(seconds=25) < Turn.objects.get(name="crossref").free_at - timezone.now() < timedelta(seconds=31)
+    assert (
+        timedelta(seconds=25)
+        < Turn.objects.get(name="crossref").free_at - timezone.now()
+        < timedelta(seconds=31)
+    )
 
 
 @pytest.mark.django_db(transaction=True)
@@ -209,7 +223,10 @@ def test_a_day_has_only_so_many_turns():
     for _ in range(2):
         with pacing.turn("openalex", pause_s=0, at_most_s=9, per_day=2):
             pass
-    with pytest.raises(pacing.NotYet, match="asked 2 times today"), pacing.turn("openalex", pause_s=0, at_most_s=9, per_day=2):
+    with (
+        pytest.raises(pacing.NotYet, match="asked 2 times today"),
+        pacing.turn("openalex", pause_s=0, at_most_s=9, per_day=2),
+    ):
         pass
     Turn.objects.update(day=1)
     with pacing.turn("openalex", pause_s=0, at_most_s=9, per_day=2):

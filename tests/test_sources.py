@@ -50,7 +50,11 @@ def test_crossref_answers_about_a_doi():
 def test_openalex_puts_versions_together():
     found = openalex.read(recorded("openalex.json"), [TWO])[TWO]
     assert found.identifiers == [["arxiv", "2401.00002"], ["doi", "10.5555/sums.2"]]
-    assert (found.title, found.authors, found.venue) == ("Adding Up Nothing", "Made, Max", "Transactions on Sums")
+    assert (found.title, found.authors, found.venue) == (
+        "Adding Up Nothing",
+        "Made, Max",
+        "Transactions on Sums",
+    )
     assert (found.year, found.month, found.abstract) == (2025, 4, "Nothing is added.")
 
 

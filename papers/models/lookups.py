@@ -101,7 +101,9 @@ class Proposal(models.Model):
 class SavedQuery(models.Model):
     """A search of arXiv that is repeated each day; what is new goes to the moderators."""
 
-    text = models.CharField(max_length=500, help_text="In the language of arXiv's API: cat:cs.LG AND abs:quantization")
+    text = models.CharField(
+        max_length=500, help_text="In the language of arXiv's API: cat:cs.LG AND abs:quantization"
+    )
     technique = models.ForeignKey(Technique, null=True, blank=True, on_delete=models.SET_NULL)
     on = models.BooleanField(default=True)
     changed_by = models.ForeignKey(
@@ -157,4 +159,3 @@ class Link(models.Model):
 
     def __str__(self) -> str:
         return self.address
-

@@ -1,4 +1,4 @@
-"""What all readers of answers share: a text from outside is cleaned and bounded, a form not expected is said."""
+"""What all readers of answers share: texts are cleaned and bounded, an unexpected form is told."""
 
 import html
 import json
@@ -59,7 +59,8 @@ def text(value: Any, field: str = "") -> str:
 def author(family: Any, given: Any = "", suffix: Any = "") -> str:
     """ "Last, First"; a group has no first name, and no comma."""
     family, given, suffix = (
-        " ".join(_AND.sub(" & ", re.sub(r"[,;]", " ", text(part))).split()) for part in (family, given, suffix)
+        " ".join(_AND.sub(" & ", re.sub(r"[,;]", " ", text(part))).split())
+        for part in (family, given, suffix)
     )
     return ", ".join(part for part in ((family, suffix, given) if given else (family,)) if part)
 

@@ -1,0 +1,96 @@
+"""What came of asking other sites: proposed changes of papers, and the saved queries that find new ones."""
+
+from functools import wraps
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Count
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from explorer.forms_lookups import ProposalForm, SavedQueryForm
+from explorer.history import differences
+from explorer.views_desk import moderators_only
+from papers.models import Proposal, SavedQuery
+from papers.moderation import may_moderate
+from reproduce.operators import is_operator
+
+read_or_write = require_http_methods(["GET", "HEAD", "POST"])
+PAGE = 25
+
+
+def moderators_and_operators(view):
+    """The signed-out are asked to sign in, others are told that it is not theirs."""
+
+    @wraps(view)
+    def guarded(request, *args, **kwargs):
+        if not (may_moderate(request.user) or is_operator(request.user)):
+            raise PermissionDenied("Only moderators and operators keep saved queries.")
+        return view(request, *args, **kwargs)
+
+    return login_required(never_cache(guarded))
+
+
+@moderators_only
+@require_safe
+def proposals(request):
+    """What sources suggest, oldest first, beside what the papers say."""
+    states = Proposal.State.values
+    show = request.GET.get("show") if request.GET.get("show") in states else Proposal.State.PENDING
+    counts = dict(Proposal.objects.order_by().values_list("state").annotate(Count("pk")))
+    page = Paginator(_proposals().filter(state=show), PAGE).get_page(request.GET.get("page"))
+    shown = {"page": page, "show": show, "tabs": [(word, counts.get(word, 0)) for word in states]}
+    shown |= {"proposals": [_with_rows(one) for one in page], "on": settings.LOOKUPS.refresh_metadata}
+    return render(request, "lookups/proposals.html", shown)
+
+
+@moderators_only
+@read_or_write
+def proposal(request, proposal_id):
+    """One proposal with the forms to accept or decline it."""
+    found = get_object_or_404(_proposals(), pk=proposal_id)
+    form = ProposalForm(request.POST if request.method == "POST" else None)
+    if form.is_bound and (done := form.decide(found, request.user)):
+        messages.success(request, done)
+        return redirect("proposals")
+    found = _with_rows(get_object_or_404(_proposals(), pk=proposal_id))
+    return render(request, "lookups/proposal.html", {"proposal": found, "form": form}, status=form.status)
+
+
+def _proposals():
+    return Proposal.objects.select_related("paper", "decided_by", "change")
+
+
+def _with_rows(found):
+    found.rows = differences(found.before, found.after)
+    return found
+
+
+@moderators_and_operators
+@read_or_write
+def saved_queries(request):
+    """Every saved query with what came of it, and the form for one more."""
+    form = SavedQueryForm(request.POST if request.method == "POST" else None)
+    if form.is_bound and form.keep(request.user):
+        messages.success(request, "Saved.")
+        return redirect("saved_queries")
+    found = SavedQuery.objects.select_related("technique", "changed_by").annotate(found=Count("sightings"))
+    page = Paginator(found.order_by("-on", "pk"), PAGE).get_page(request.GET.get("page"))
+    shown = {"page": page, "form": form, "on": settings.LOOKUPS.watch_arxiv}
+    return render(request, "lookups/queries.html", shown, status=form.status)
+
+
+@moderators_and_operators
+@read_or_write
+def saved_query(request, query_id):
+    """One saved query, to change it or turn it on or off."""
+    query = get_object_or_404(SavedQuery, pk=query_id)
+    form = SavedQueryForm(request.POST if request.method == "POST" else None, instance=query)
+    if form.is_bound and form.keep(request.user):
+        messages.success(request, "Saved.")
+        return redirect("saved_queries")
+    return render(request, "lookups/query.html", {"query": query, "form": form}, status=form.status)
