@@ -39,6 +39,10 @@ class SavedQueryForm(DeskForm, forms.ModelForm):
         help_texts = {"text": ""}
         widgets = {"text": forms.TextInput(attrs={"spellcheck": "false", "size": 60})}
 
+    def __init__(self, *given, **more):
+        super().__init__(*given, **more)
+        self.fields["technique"].empty_label = "none"
+
     def keep(self, who):
         """The SavedQuery, to be asked soon; None with the reasons among the errors."""
         if not self.is_valid():

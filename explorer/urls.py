@@ -70,6 +70,7 @@ urlpatterns = [
     path("moderation/<int:entry_id>", views_desk.decide, name="decide"),
     path("changes", views_desk.changes, name="changes"),
     path("changes/<int:change_id>/undo", views_desk.undo, name="undo"),
+    path("submissions/<int:submission_id>/look-up", views_lookups.look_up_again, name="look_up_again"),
     path("proposals", views_lookups.proposals, name="proposals"),
     path("proposals/<int:proposal_id>", views_lookups.proposal, name="proposal"),
     path("saved-queries", views_lookups.saved_queries, name="saved_queries"),

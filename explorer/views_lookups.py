@@ -10,17 +10,20 @@ from django.core.paginator import Paginator
 from django.db.models import Count
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from explorer import throttle
 from explorer.forms_lookups import ProposalForm, SavedQueryForm
 from explorer.history import differences
 from explorer.views_desk import moderators_only
-from papers.models import Proposal, SavedQuery
+from papers import lookup
+from papers.models import Entry, Proposal, SavedQuery, Submission
 from papers.moderation import may_moderate
 from reproduce.operators import is_operator
 
 read_or_write = require_http_methods(["GET", "HEAD", "POST"])
-PAGE = 25
+PAGE, AN_HOUR = 25, 10
+NOTHING = "Everything that can be looked up has an answer or waits for its turn."
 
 
 def moderators_and_operators(view):
@@ -68,6 +71,23 @@ def _proposals():
 def _with_rows(found):
     found.rows = differences(found.before, found.after)
     return found
+
+
+@login_required
+@never_cache
+@require_POST
+def look_up_again(request, submission_id):
+    """Order anew what nobody knew or answered about the entries of a submission."""
+    theirs = Submission.objects.all() if may_moderate(request.user) else request.user.submissions
+    sent = get_object_or_404(theirs, pk=submission_id)
+    if not settings.LOOKUPS.lookup:
+        messages.warning(request, "Looking up is turned off on this site.")
+    elif wait := throttle.wait_s(request, "look-up", AN_HOUR, 3600):
+        return throttle.too_many(request, wait)
+    else:
+        ordered = lookup.again(sent.entries.filter(decision=Entry.Decision.PENDING))
+        messages.success(request, f"Will be looked up again: {ordered}." if ordered else NOTHING)
+    return redirect(sent)
 
 
 @moderators_and_operators

@@ -82,6 +82,17 @@ def complete_entries() -> None:
             _end(lookup, State.NOTHING, str(refused))
 
 
+def again(entries: Iterable[Entry]) -> int:
+    """Order anew what was given up or not known about entries that still wait; how many identifiers."""
+    waiting = [entry for entry in entries if entry.found == Entry.Found.INCOMPLETE]
+    names = {tuple(name) for entry in waiting for name in entry.fields.get("identifiers", [])}
+    lookups = [lookup for some in tried(waiting).values() for lookup in some]
+    names -= {(row.scheme, row.value) for row in lookups if row.state in {State.WAITING, State.FOUND}}
+    names = {name for name in names if name[0] in ORDER}
+    want(sorted(names))
+    return len(names)
+
+
 def ask_due(until: float) -> None:
     """Ask each source what is due, as long as it is its turn and time is left."""
     for source in SOURCES.values():

@@ -118,7 +118,22 @@ def test_who_sent_an_entry_reads_what_was_tried(client, ben, settings):
     assert "Looking up is turned off on this site" in page
     settings.LOOKUPS = replace(settings.LOOKUPS, lookup=True)
     page = text_of(client.get(address))
-    assert "Crossref is busy (status 429). Tried again" in page and "turned off" not in page
+    assert "Crossref is busy (status 429). Due again" in page and "turned off" not in page
+
+
+def test_what_was_given_up_is_looked_up_again_when_asked(client, ben, cy, settings):
+    submission = make_incomplete(who=ben, state="failed").submission
+    address = f"/submissions/{submission.pk}/look-up"
+    client.force_login(cy)
+    assert client.post(address).status_code == 404
+    client.force_login(ben)
+    assert "Looking up is turned off" in text_of(client.post(address, follow=True))
+    assert Lookup.objects.get().state == "failed"
+    settings.LOOKUPS = replace(settings.LOOKUPS, lookup=True)
+    assert "Look up again" in text_of(client.get(submission.get_absolute_url()))
+    assert "Will be looked up again: 1." in text_of(client.post(address, follow=True))
+    assert (Lookup.objects.get().state, Lookup.objects.get().attempts) == ("waiting", 0)
+    assert [client.post(address).status_code for _ in range(10)][-1] == 429
 
 
 def test_a_paper_says_when_its_links_were_last_verified(client, db):

@@ -20,10 +20,16 @@ def tried_for(line):
     return {"tried": line.tried, "lookup_on": settings.LOOKUPS.lookup}
 
 
-@register.inclusion_tag("lookups/_links.html")
+@register.simple_tag
+def looks_up():
+    """Whether this site looks up what entries lack."""
+    return settings.LOOKUPS.lookup
+
+
+@register.simple_tag
 def links_of(paper):
-    """The addresses that a paper gives, with when each last worked."""
+    """The addresses that a paper gives, with what is known of each, and whether this site looks at links."""
     known = links.of_paper(paper)
-    given = (("address", paper.url), ("code", paper.code_url))
+    given = (("Address", paper.url), ("Code", paper.code_url))
     rows = [(label, address, known.get(address)) for label, address in given if address]
-    return {"rows": rows, "on": settings.LOOKUPS.check_links}
+    return {"rows": rows, "code": known.get(paper.code_url), "on": settings.LOOKUPS.check_links}
