@@ -1,15 +1,15 @@
-"""What moderators type about proposals, and they and operators about saved queries."""
+"""What moderators type about updates, and they and operators about saved queries."""
 
 from django import forms
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from explorer.forms_desk import LONGEST_NOTE, DeskForm
-from papers import proposals
+from papers import updates
 from papers.models import SavedQuery
 
 
-class ProposalForm(DeskForm):
+class UpdateForm(DeskForm):
     action = forms.ChoiceField(choices=[(word, word) for word in ("accept", "decline")])
     why = forms.CharField(required=False, max_length=LONGEST_NOTE)
 
@@ -18,17 +18,17 @@ class ProposalForm(DeskForm):
         """The action that could not be carried out."""
         return self.data.get("action", "")
 
-    def decide(self, proposal, who):
+    def decide(self, update, who):
         """A sentence that says what was done, or None."""
-        return self.carry_out(lambda given: getattr(self, f"_{given['action']}")(proposal, who, given["why"]))
+        return self.carry_out(lambda given: getattr(self, f"_{given['action']}")(update, who, given["why"]))
 
-    def _accept(self, proposal, who, why):
-        proposals.accept(proposal, who=who, why=why)
-        return f"Accepted: “{proposal.paper.title}” says so now, and its history tells why."
+    def _accept(self, update, who, why):
+        updates.accept(update, who=who, why=why)
+        return f"Accepted: “{update.paper.title}” says so now, and its history tells why."
 
-    def _decline(self, proposal, who, why):
-        proposals.decline(proposal, who=who, reason=why)
-        return f"Declined: “{proposal.paper.title}” stays as it is."
+    def _decline(self, update, who, why):
+        updates.decline(update, who=who, reason=why)
+        return f"Declined: “{update.paper.title}” stays as it is."
 
 
 class SavedQueryForm(DeskForm, forms.ModelForm):

@@ -71,8 +71,8 @@ urlpatterns = [
     path("changes", views_desk.changes, name="changes"),
     path("changes/<int:change_id>/undo", views_desk.undo, name="undo"),
     path("submissions/<int:submission_id>/look-up", views_lookups.look_up_again, name="look_up_again"),
-    path("proposals", views_lookups.proposals, name="proposals"),
-    path("proposals/<int:proposal_id>", views_lookups.proposal, name="proposal"),
+    path("updates", views_lookups.updates, name="updates"),
+    path("updates/<int:update_id>", views_lookups.update, name="update"),
     path("saved-queries", views_lookups.saved_queries, name="saved_queries"),
     path("saved-queries/<int:query_id>", views_lookups.saved_query, name="saved_query"),
     # The pool

@@ -13,11 +13,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from explorer import throttle
-from explorer.forms_lookups import ProposalForm, SavedQueryForm
+from explorer.forms_lookups import SavedQueryForm, UpdateForm
 from explorer.history import differences
 from explorer.views_desk import moderators_only
 from papers import lookup
-from papers.models import Entry, Proposal, SavedQuery, Submission
+from papers.models import Entry, SavedQuery, Submission, Update
 from papers.moderation import may_moderate
 from reproduce.operators import is_operator
 
@@ -40,32 +40,32 @@ def moderators_and_operators(view):
 
 @moderators_only
 @require_safe
-def proposals(request):
+def updates(request):
     """What sources suggest, oldest first, beside what the papers say."""
-    states = Proposal.State.values
-    show = request.GET.get("show") if request.GET.get("show") in states else Proposal.State.PENDING
-    counts = dict(Proposal.objects.order_by().values_list("state").annotate(Count("pk")))
-    page = Paginator(_proposals().filter(state=show), PAGE).get_page(request.GET.get("page"))
+    states = Update.State.values
+    show = request.GET.get("show") if request.GET.get("show") in states else Update.State.PENDING
+    counts = dict(Update.objects.order_by().values_list("state").annotate(Count("pk")))
+    page = Paginator(_updates().filter(state=show), PAGE).get_page(request.GET.get("page"))
     shown = {"page": page, "show": show, "tabs": [(word, counts.get(word, 0)) for word in states]}
-    shown |= {"proposals": [_with_rows(one) for one in page], "on": settings.LOOKUPS.refresh_metadata}
-    return render(request, "lookups/proposals.html", shown)
+    shown |= {"updates": [_with_rows(one) for one in page], "on": settings.LOOKUPS.refresh_metadata}
+    return render(request, "lookups/updates.html", shown)
 
 
 @moderators_only
 @read_or_write
-def proposal(request, proposal_id):
-    """One proposal with the forms to accept or decline it."""
-    found = get_object_or_404(_proposals(), pk=proposal_id)
-    form = ProposalForm(request.POST if request.method == "POST" else None)
+def update(request, update_id):
+    """One update with the forms to accept or decline it."""
+    found = get_object_or_404(_updates(), pk=update_id)
+    form = UpdateForm(request.POST if request.method == "POST" else None)
     if form.is_bound and (done := form.decide(found, request.user)):
         messages.success(request, done)
-        return redirect("proposals")
-    found = _with_rows(get_object_or_404(_proposals(), pk=proposal_id))
-    return render(request, "lookups/proposal.html", {"proposal": found, "form": form}, status=form.status)
+        return redirect("updates")
+    found = _with_rows(get_object_or_404(_updates(), pk=update_id))
+    return render(request, "lookups/update.html", {"update": found, "form": form}, status=form.status)
 
 
-def _proposals():
-    return Proposal.objects.select_related("paper", "decided_by", "change")
+def _updates():
+    return Update.objects.select_related("paper", "decided_by", "change")
 
 
 def _with_rows(found):

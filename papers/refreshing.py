@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from papers import proposals
+from papers import updates
 from papers.facts import Facts
 from papers.identity import title_key
 from papers.lookup import want
@@ -78,7 +78,7 @@ def _propose(paper: Paper, naming: Lookup, lookup: Lookup) -> None:
         said += f"; {whose} has the same title under it."
     else:
         said += f", but {whose} has another title under it: “{record.title}”."
-    proposals.published(paper, lookup.value, record, said)
+    updates.published(paper, lookup.value, record, said)
 
 
 def _dois(lookup: Lookup) -> Iterable[str]:

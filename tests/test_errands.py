@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from papers import links, moderation, proposals, tasks, watching
+from papers import links, moderation, tasks, updates, watching
 from papers.facts import Facts
-from papers.models import Entry, Link, Lookup, Paper, Proposal, SavedQuery, Sighting, Submission, Turn
+from papers.models import Entry, Link, Lookup, Paper, SavedQuery, Sighting, Submission, Turn, Update
 from papers.moderation import Refused
 from papers.sources import SOURCES
 from tests.lookup_server import serving
@@ -49,17 +49,17 @@ def test_a_preprint_that_got_published_gains_its_doi_and_venue_when_a_moderator_
     sites.lay("/api/query", "arxiv.xml")
     sites.lay("/works/10.5555%2Fsums.1", "crossref.json")
     go_round()
-    (proposal,) = Proposal.objects.all()
-    assert proposal.before == {"identifiers": [], "venue": "arXiv", "kind": "misc"}
-    assert proposal.after == {
+    (update,) = Update.objects.all()
+    assert update.before == {"identifiers": [], "venue": "arXiv", "kind": "misc"}
+    assert update.after == {
         "identifiers": [["doi", "10.5555/sums.1"]],
         "venue": "Journal of Sums & Products",
         "kind": "article",
     }
-    assert proposal.source == (
+    assert update.source == (
         "arXiv gives arXiv:2401.00001 the DOI 10.5555/sums.1; Crossref has the same title under it."
     )
-    change = proposals.accept(proposal, who=ada, why="")
+    change = updates.accept(update, who=ada, why="")
     facts = Facts.of(Paper.objects.get())
     assert (facts.venue, facts.kind) == ("Journal of Sums & Products", "article")
     assert facts.identifiers == [["arxiv", "2401.00001"], ["doi", "10.5555/sums.1"]]
@@ -71,12 +71,12 @@ def test_the_same_is_not_proposed_twice_and_not_after_it_was_declined(sites, ada
     sites.lay("/api/query", "arxiv.xml")
     sites.lay("/works/10.5555%2Fsums.1", "crossref.json")
     go_round()
-    proposals.decline(Proposal.objects.get(), who=ada, reason="A different paper")
+    updates.decline(Update.objects.get(), who=ada, reason="A different paper")
     Lookup.objects.update(tried=timezone.now() - timedelta(days=40))
     asked = len(sites.asked)
     go_round()
     assert len(sites.asked) == asked + 2
-    assert Proposal.objects.count() == 1
+    assert Update.objects.count() == 1
 
 
 def test_openalex_may_know_what_arxiv_does_not_and_a_doi_alone_is_worth_something(sites):
@@ -84,29 +84,29 @@ def test_openalex_may_know_what_arxiv_does_not_and_a_doi_alone_is_worth_somethin
     sites.lay("/api/query", "arxiv.xml")
     sites.lay("/works/doi:10.48550", "openalex.json")
     go_round(5)
-    (proposal,) = Proposal.objects.all()
-    assert proposal.after == {"identifiers": [["doi", "10.5555/sums.2"]]}
-    assert proposal.source.startswith("OpenAlex gives arXiv:2401.00002 the DOI 10.5555/sums.2; ")
+    (update,) = Update.objects.all()
+    assert update.after == {"identifiers": [["doi", "10.5555/sums.2"]]}
+    assert update.source.startswith("OpenAlex gives arXiv:2401.00002 the DOI 10.5555/sums.2; ")
     record = Facts(title="Adding Up Nothing", venue="Transactions on Sums", kind="article")
-    fuller = proposals.published(proposal.paper, "10.5555/sums.2", record, "Crossref")
-    assert list(Proposal.objects.all()) == [fuller]
+    fuller = updates.published(update.paper, "10.5555/sums.2", record, "Crossref")
+    assert list(Update.objects.all()) == [fuller]
 
 
-def test_a_proposal_is_decided_once_and_never_over_a_later_change(ada, cy, preprint):
-    made = proposals.propose(preprint, {"venue": "ICXX", "year": 2024}, "Somebody says so.")
+def test_an_update_is_decided_once_and_never_over_a_later_change(ada, cy, preprint):
+    made = updates.propose(preprint, {"venue": "ICXX", "year": 2024}, "Somebody says so.")
     assert made.after == {"venue": "ICXX"}
     with pytest.raises(Refused, match="Only a moderator"):
-        proposals.accept(made, who=cy, why="")
+        updates.accept(made, who=cy, why="")
     moderation.edit(preprint, {"venue": "NIPXX"}, who=ada, why="Seen in print")
     with pytest.raises(Refused, match="venue was changed since"):
-        proposals.accept(made, who=ada, why="")
+        updates.accept(made, who=ada, why="")
     with pytest.raises(Refused, match="Give the reason"):
-        proposals.decline(made, who=ada, reason=" ")
-    proposals.decline(made, who=ada, reason="It is NIPXX")
+        updates.decline(made, who=ada, reason=" ")
+    updates.decline(made, who=ada, reason="It is NIPXX")
     with pytest.raises(Refused, match="Already declined by ada"):
-        proposals.accept(made, who=ada, why="")
+        updates.accept(made, who=ada, why="")
     preprint.refresh_from_db()
-    assert proposals.propose(preprint, {"venue": "NIPXX"}, "Nothing differs.") is None
+    assert updates.propose(preprint, {"venue": "NIPXX"}, "Nothing differs.") is None
 
 
 def test_a_saved_query_sends_in_what_is_new_once(sites, ada, preprint):

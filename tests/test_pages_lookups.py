@@ -1,4 +1,4 @@
-"""Pages of what came of asking other sites: proposals, saved queries, what was tried, links of a paper."""
+"""Pages of what came of asking other sites: updates, saved queries, what was tried, links of a paper."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,17 +9,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from papers import proposals
+from papers import updates
 from papers.models import Change, Entry, Link, Lookup, SavedQuery
 from tests.desk import text_of
 from tests.making import make_entry, make_paper, make_technique
 
 
 @pytest.fixture
-def proposal(db):
+def update(db):
     paper = make_paper([("arxiv", "2401.00001")], [make_technique()], title="Adding Up Less", venue="arXiv")
     values = {"identifiers": [["doi", "10.5555/sums.1"]], "venue": "ICXX"}
-    return proposals.propose(paper, values, "Crossref has it.")
+    return updates.propose(paper, values, "Crossref has it.")
 
 
 @pytest.fixture
@@ -31,42 +31,42 @@ def operator(cy):
 @pytest.mark.parametrize(
     ("address", "anonymous", "reader", "operator_may", "moderator"),
     [
-        ("/proposals", 302, 403, 403, 200),
-        ("/proposals/{}", 302, 403, 403, 200),
+        ("/updates", 302, 403, 403, 200),
+        ("/updates/{}", 302, 403, 403, 200),
         ("/saved-queries", 302, 403, 200, 200),
         ("/saved-queries/{}", 302, 403, 200, 200),
     ],
 )
 def test_who_may_see_what(
-    client, ben, operator, ada, proposal, address, anonymous, reader, operator_may, moderator
+    client, ben, operator, ada, update, address, anonymous, reader, operator_may, moderator
 ):
     query = SavedQuery.objects.create(text="cat:cs.LG")
-    address = address.format(proposal.pk if "proposals" in address else query.pk)
+    address = address.format(update.pk if "updates" in address else query.pk)
     for user, expected in ((None, anonymous), (ben, reader), (operator, operator_may), (ada, moderator)):
         client.logout() if user is None else client.force_login(user)
         assert [client.get(address).status_code, client.post(address).status_code] == [
             expected,
-            expected if expected != 200 else 400 if address != "/proposals" else 405,
+            expected if expected != 200 else 400 if address != "/updates" else 405,
         ]
 
 
-def test_a_proposal_stands_beside_what_is_here_and_is_accepted(client, ada, proposal):
+def test_an_update_stands_beside_what_is_here_and_is_accepted(client, ada, update):
     client.force_login(ada)
-    page = text_of(client.get("/proposals"))
+    page = text_of(client.get("/updates"))
     assert "Identifiers nothing of it doi:10.5555/sums.1" in page and "Venue arXiv ICXX" in page
     assert "Refreshing is turned off on this site" in page
-    client.post(f"/proposals/{proposal.pk}", {"action": "accept", "why": ""})
+    client.post(f"/updates/{update.pk}", {"action": "accept", "why": ""})
     change = Change.objects.get(action="edit")
     assert (change.who, change.why, change.after["venue"]) == (ada, "Crossref has it.", "ICXX")
-    assert "accepted by ada" in text_of(client.get("/proposals?show=accepted"))
+    assert "accepted by ada" in text_of(client.get("/updates?show=accepted"))
 
 
-def test_declining_needs_a_reason_and_keeps_what_was_typed(client, ada, proposal):
+def test_declining_needs_a_reason_and_keeps_what_was_typed(client, ada, update):
     client.force_login(ada)
-    page = client.post(f"/proposals/{proposal.pk}", {"action": "decline", "why": " "})
+    page = client.post(f"/updates/{update.pk}", {"action": "decline", "why": " "})
     assert (page.status_code, "Give the reason" in text_of(page)) == (409, True)
-    client.post(f"/proposals/{proposal.pk}", {"action": "decline", "why": "Not the same"})
-    late = client.post(f"/proposals/{proposal.pk}", {"action": "accept", "why": "x"})
+    client.post(f"/updates/{update.pk}", {"action": "decline", "why": "Not the same"})
+    late = client.post(f"/updates/{update.pk}", {"action": "accept", "why": "x"})
     assert (late.status_code, "Already declined by ada" in text_of(late)) == (409, True)
 
 
@@ -86,11 +86,11 @@ def test_saved_queries_are_added_changed_and_turned_off(client, ada):
     assert client.post("/saved-queries", {"text": "a\0b"}).status_code == 400
 
 
-def test_lists_cost_the_same_however_long(client, ada, proposal):
+def test_lists_cost_the_same_however_long(client, ada, update):
     client.force_login(ada)
-    costs = {"/proposals": [], "/saved-queries": [], "/moderation": []}
+    costs = {"/updates": [], "/saved-queries": [], "/moderation": []}
     for number in range(3):
-        proposals.propose(make_paper(), {"venue": "ICXX"}, "Crossref has it.")
+        updates.propose(make_paper(), {"venue": "ICXX"}, "Crossref has it.")
         SavedQuery.objects.create(text=f"cat:{number}", technique=make_technique(), changed_by=ada)
         make_incomplete(number)
         for address, found in costs.items():

@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Proposal',
+            name='Update',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('before', models.JSONField(help_text='What the paper said of these facts when this was seen')),
@@ -127,19 +127,19 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(condition=models.Q(('facts__isnull', False), models.Q(('state', 'found'), _negated=True), _connector='OR'), name='lookup_found_has_facts'),
         ),
         migrations.AddField(
-            model_name='proposal',
+            model_name='update',
             name='change',
             field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='papers.change'),
         ),
         migrations.AddField(
-            model_name='proposal',
+            model_name='update',
             name='decided_by',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
-            model_name='proposal',
+            model_name='update',
             name='paper',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='proposals', to='papers.paper'),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='updates', to='papers.paper'),
         ),
         migrations.AddField(
             model_name='savedquery',
@@ -157,20 +157,20 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='sightings', to='papers.savedquery'),
         ),
         migrations.AddConstraint(
-            model_name='proposal',
-            constraint=models.UniqueConstraint(fields=('paper', 'digest'), name='proposal_made_once'),
+            model_name='update',
+            constraint=models.UniqueConstraint(fields=('paper', 'digest'), name='update_made_once'),
         ),
         migrations.AddConstraint(
-            model_name='proposal',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'accepted', 'declined'])), name='proposal_state_known'),
+            model_name='update',
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'accepted', 'declined'])), name='update_state_known'),
         ),
         migrations.AddConstraint(
-            model_name='proposal',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('decided__isnull', True), ('state', 'pending')), models.Q(models.Q(('state', 'pending'), _negated=True), ('decided__isnull', False)), _connector='OR'), name='proposal_decided_iff_not_pending'),
+            model_name='update',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('decided__isnull', True), ('state', 'pending')), models.Q(models.Q(('state', 'pending'), _negated=True), ('decided__isnull', False)), _connector='OR'), name='update_decided_iff_not_pending'),
         ),
         migrations.AddConstraint(
-            model_name='proposal',
-            constraint=models.CheckConstraint(condition=models.Q(('reason', ''), ('state', 'declined'), _negated=True), name='proposal_declined_with_reason'),
+            model_name='update',
+            constraint=models.CheckConstraint(condition=models.Q(('reason', ''), ('state', 'declined'), _negated=True), name='update_declined_with_reason'),
         ),
         migrations.AddConstraint(
             model_name='savedquery',

@@ -6,7 +6,7 @@ Only moderation.py writes papers and claims, so that every change is kept and ca
 from papers.models.claims import Claim
 from papers.models.history import Change
 from papers.models.literature import AXES, FormerKey, Identifier, Paper, Technique
-from papers.models.lookups import Link, Lookup, Proposal, SavedQuery, Sighting, Turn
+from papers.models.lookups import Link, Lookup, SavedQuery, Sighting, Turn, Update
 from papers.models.submissions import Entry, Submission
 
 __all__ = [
@@ -19,10 +19,10 @@ __all__ = [
     "Link",
     "Lookup",
     "Paper",
-    "Proposal",
     "SavedQuery",
     "Sighting",
     "Submission",
     "Technique",
     "Turn",
+    "Update",
 ]

@@ -59,7 +59,7 @@ class Lookup(models.Model):
         return f"{self.source} of {self.scheme}:{self.value}"
 
 
-class Proposal(models.Model):
+class Update(models.Model):
     """A change of a paper that a source suggests; a moderator decides."""
 
     class State(models.TextChoices):
@@ -67,7 +67,7 @@ class Proposal(models.Model):
         ACCEPTED = "accepted"
         DECLINED = "declined"
 
-    paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="proposals")
+    paper = models.ForeignKey(Paper, on_delete=models.CASCADE, related_name="updates")
     before = models.JSONField(help_text="What the paper said of these facts when this was seen")
     after = models.JSONField(help_text="What it would say; of identifiers, those that it would gain")
     digest = models.CharField(max_length=64, editable=False, help_text="Of `after`")
@@ -85,13 +85,13 @@ class Proposal(models.Model):
         ordering = ["seen", "pk"]
         constraints = [
             # Also a declined one: what was turned down does not come back.
-            models.UniqueConstraint(fields=["paper", "digest"], name="proposal_made_once"),
-            one_of("state", ["pending", "accepted", "declined"], "proposal_state_known"),
+            models.UniqueConstraint(fields=["paper", "digest"], name="update_made_once"),
+            one_of("state", ["pending", "accepted", "declined"], "update_state_known"),
             must(
                 Q(state="pending", decided__isnull=True) | (~Q(state="pending") & Q(decided__isnull=False)),
-                "proposal_decided_iff_not_pending",
+                "update_decided_iff_not_pending",
             ),
-            must(~Q(state="declined", reason=""), "proposal_declined_with_reason"),
+            must(~Q(state="declined", reason=""), "update_declined_with_reason"),
         ]
 
     def __str__(self) -> str:
