@@ -108,7 +108,7 @@ def tried(entries: Iterable[Entry]) -> dict[int, list[Lookup]]:
     names = {entry.pk: {tuple(name) for name in entry.fields.get("identifiers", [])} for entry in entries}
     values = {value for some in names.values() for _, value in some}
     by_name: dict[Name, list[Lookup]] = defaultdict(list)
-    for lookup in Lookup.objects.filter(value__in=values).order_by("pk") if values else ():
+    for lookup in Lookup.objects.filter(scheme__in=ORDER, value__in=values).order_by("pk") if values else ():
         by_name[lookup.scheme, lookup.value].append(lookup)
     return {pk: [lookup for name in sorted(some) for lookup in by_name[name]] for pk, some in names.items()}
 

@@ -33,7 +33,7 @@ class Sites:
 
 
 @contextmanager
-def serving():
+def serving(tls=None):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             sites.asked.append(f"{self.command} {self.path}")
@@ -64,6 +64,8 @@ def serving():
             pass  # those who gave up waiting
 
     server = Quiet(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     sites = Sites(server.server_port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -1,10 +1,16 @@
 """Other sites are asked within limits, and nobody sends us to an address that is not public."""
 
 import socket
+import ssl
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from papers import fetching
 from papers.fetching import Forbidden, Unanswered, fetch
@@ -58,6 +64,38 @@ def test_nobody_there_is_one_sentence_too(sites, settings):
         settings.LOOKUPS = replace(settings.LOOKUPS, unguarded=frozenset({("127.0.0.1", port)}))
         with pytest.raises(Unanswered, match=r"The connection to 127\.0\.0\.1 failed"):
             fetch(f"http://127.0.0.1:{port}/")
+
+
+def make_certificate(folder):
+    """A self-signed one for "sums.test", in a file with its key."""
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")]),
+    )
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    now = datetime.now(UTC)
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("sums.test")]), critical=False)
+    pem = serialization.Encoding.PEM
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    file = folder / "certificate.pem"
+    file.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(pem) + key.private_bytes(pem, *plain))
+    return file
+
+
+def test_https_trusts_the_name_that_was_asked_and_no_other(settings, monkeypatch, tmp_path):
+    file = make_certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(file)
+    monkeypatch.setattr(fetching, "resolve", lambda *_: ["127.0.0.1"])
+    monkeypatch.setattr(fetching, "_tls", lambda: ssl.create_default_context(cafile=str(file)))
+    with serving(tls) as sites:
+        names = frozenset((host, sites.port) for host in ("sums.test", "other.test"))
+        settings.LOOKUPS = sites.settings(settings.LOOKUPS, unguarded=names, timeout_s=2)
+        sites.lay("/a", b"yes")
+        assert fetch(f"https://sums.test:{sites.port}/a", most_bytes=10).body == b"yes"
+        with pytest.raises(Unanswered, match="certificate verify failed"):
+            fetch(f"https://other.test:{sites.port}/a", most_bytes=10)
 
 
 @pytest.mark.parametrize("wait", ["7", "Thu, 01 Jan 2099 00:00:00 GMT", "soon", "-1"])

@@ -9,9 +9,11 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.utils import timezone
 
+from config.lookups import from_environment
 from papers import lookup, pacing, tasks
 from papers.facts import Facts
 from papers.models import Entry, Lookup, Turn
@@ -81,6 +83,17 @@ def test_nothing_is_asked_unless_it_is_turned_on(sites, settings):
     make_incomplete(ARXIV)
     tasks.errands()
     assert (sites.asked, Lookup.objects.count()) == ([], 0)
+
+
+def test_who_asks_must_say_who_they_are():
+    assert from_environment({}).schedule == {}
+    with pytest.raises(ImproperlyConfigured, match="LOOKUP_CONTACT is not set"):
+        from_environment({"LOOKUP": "1"})
+    on = from_environment(
+        {"CHECK_LINKS": "1", "LOOKUP_CONTACT": "desk@example.org", "OPENALEX_KEY": "hidden"}
+    )
+    assert (on.lookup, on.check_links, list(on.schedule)) == (False, True, ["errands"])
+    assert "hidden" not in repr(on)
 
 
 def test_the_next_source_is_asked_when_one_knows_nothing(sites):

@@ -1,8 +1,10 @@
 """What was asked of other sites, when, and what came of it."""
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
 
 from papers.models.history import Change
@@ -47,6 +49,12 @@ class Lookup(models.Model):
         ordering = ["pk"]
         indexes = [
             models.Index("source", "next_try", name="lookup_due", condition=Q(state="waiting")),
+            # Which preprints an answer said to have a certain DOI.
+            GinIndex(
+                OpClass(KeyTransform("identifiers", "facts"), name="jsonb_path_ops"),
+                name="lookup_names",
+                condition=Q(scheme="arxiv", state="found"),
+            ),
             models.Index("id", name="lookup_undelivered", condition=Q(delivered=False) & ~Q(state="waiting")),
         ]
         constraints = [
