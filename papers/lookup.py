@@ -25,7 +25,7 @@ from papers.sources.reading import Unreadable
 
 MOST_ATTEMPTS = 5
 FIRST_PAUSE_S, PAUSE_GROWS = 60, 4  # 1, 4, 16, 64 min between the attempts
-MOST_ENTRIES = 500
+MOST_ENTRIES, COMPLETING_S = 500, 15
 State = Lookup.State
 
 # Entries whose identifiers nobody was asked about, or only long before they came in.
@@ -35,9 +35,11 @@ JOIN papers_submission submission ON submission.id = entry.submission_id
 CROSS JOIN LATERAL jsonb_array_elements(entry.fields -> 'identifiers') name
 WHERE entry.found = 'incomplete' AND entry.decision = 'pending' AND name ->> 0 = ANY(%s)
   AND NOT EXISTS (
-    SELECT FROM jsonb_array_elements(entry.fields -> 'identifiers') any_name
-    JOIN papers_lookup lookup ON lookup.scheme = any_name ->> 0 AND lookup.value = any_name ->> 1
-    WHERE lookup.state IN ('waiting', 'found') OR lookup.tried > submission.created - interval '1 day')
+    SELECT FROM jsonb_array_elements(entry.fields -> 'identifiers') other WHERE (
+      SELECT true FROM papers_lookup lookup
+      WHERE lookup.scheme = other ->> 0 AND lookup.value = other ->> 1
+        AND (lookup.state IN ('waiting', 'found') OR lookup.tried > submission.created - interval '1 day')
+      LIMIT 1)) -- a limit, so that it is looked up in the index and not joined
 ORDER BY entry.id LIMIT %s
 """
 _ANSWERED = """
@@ -53,7 +55,7 @@ def look_up_entries(until: float) -> None:
     """Ask about the entries that wait for their metadata, and give them what was found."""
     want(_rows(_UNASKED, list(ORDER), MOST_ENTRIES))
     ask_due(until)
-    complete_entries()
+    complete_entries(time.monotonic() + COMPLETING_S)
 
 
 def want(names: Iterable[Sequence[str]], source: str | None = None) -> None:
@@ -69,11 +71,13 @@ def want(names: Iterable[Sequence[str]], source: str | None = None) -> None:
     )
 
 
-def complete_entries() -> None:
-    """Give entries the answers that are there, whoever asked for them."""
+def complete_entries(until: float) -> None:
+    """Give entries the answers that are there, whoever asked for them, while time is left."""
     pairs = dict(_rows(_ANSWERED, MOST_ENTRIES))
     entries, lookups = Entry.objects.in_bulk(pairs), Lookup.objects.in_bulk(set(pairs.values()))
     for entry_id, entry in entries.items():
+        if time.monotonic() >= until:
+            return
         lookup = lookups[pairs[entry_id]]
         note = f"Completed from {SOURCES[lookup.source].label}, asked on {lookup.tried:%d %B %Y}."
         try:

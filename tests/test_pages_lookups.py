@@ -53,7 +53,7 @@ def test_who_may_see_what(
 def test_an_update_stands_beside_what_is_here_and_is_accepted(client, ada, update):
     client.force_login(ada)
     page = text_of(client.get("/updates"))
-    assert "Identifiers nothing of it doi:10.5555/sums.1" in page and "Venue arXiv ICXX" in page
+    assert "Identifiers not here doi:10.5555/sums.1" in page and "Venue arXiv ICXX" in page
     assert "Refreshing is turned off on this site" in page
     client.post(f"/updates/{update.pk}", {"action": "accept", "why": ""})
     change = Change.objects.get(action="edit")
