@@ -1,12 +1,12 @@
 """What an entry says and what it would do here, for those who sent it and for those who decide."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from explorer.forms_desk import DecisionForm
 from explorer.history import differences
-from papers import identity, lookup, moderation
+from papers import identity, moderation
 from papers.facts import Facts
-from papers.models import Entry, Lookup, Paper
+from papers.models import Entry, Paper
 
 
 @dataclass
@@ -18,7 +18,6 @@ class Line:
     paper: Paper | None
     why: str = ""
     form: DecisionForm | None = None
-    tried: list[Lookup] = field(default_factory=list)
 
     @property
     def read(self):
@@ -44,23 +43,14 @@ class Line:
 
 def as_sent(entries):
     """Lines for the submitter, with the match that was found when the entries came in."""
-    lines = [Line(entry, Facts.from_json(entry.fields), entry.paper, entry.reason) for entry in entries]
-    return _with_lookups(lines)
+    return [Line(entry, Facts.from_json(entry.fields), entry.paper, entry.reason) for entry in entries]
 
 
 def to_decide(entries, form=None):
     """Lines for the moderator, matched with the papers here now; `form` is what was typed on the one."""
     many = [Facts.from_json(entry.fields) for entry in entries]
     matches = identity.match_all(many)
-    return _with_lookups([_to_decide(*three, form) for three in zip(entries, many, matches, strict=True)])
-
-
-def _with_lookups(lines):
-    """With what was asked about those that wait for their metadata."""
-    asked = lookup.tried([line.entry for line in lines if line.entry.found == Entry.Found.INCOMPLETE])
-    for line in lines:
-        line.tried = asked.get(line.entry.pk, [])
-    return lines
+    return [_to_decide(*three, form) for three in zip(entries, many, matches, strict=True)]
 
 
 def _to_decide(entry, facts, match, form):

@@ -70,7 +70,11 @@ urlpatterns = [
     path("moderation/<int:entry_id>", views_desk.decide, name="decide"),
     path("changes", views_desk.changes, name="changes"),
     path("changes/<int:change_id>/undo", views_desk.undo, name="undo"),
-    path("submissions/<int:submission_id>/look-up", views_lookups.look_up_again, name="look_up_again"),
+    path(
+        "submissions/<int:submission_id>/<int:position>/look-up",
+        views_lookups.look_up_again,
+        name="look_up_again",
+    ),
     path("updates", views_lookups.updates, name="updates"),
     path("updates/<int:update_id>", views_lookups.update, name="update"),
     path("saved-queries", views_lookups.saved_queries, name="saved_queries"),

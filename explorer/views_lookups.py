@@ -22,8 +22,7 @@ from papers.moderation import may_moderate
 from reproduce.operators import is_operator
 
 read_or_write = require_http_methods(["GET", "HEAD", "POST"])
-PAGE, AN_HOUR = 25, 10
-NOTHING = "Everything that can be looked up has an answer or waits for its turn."
+PAGE, AN_HOUR = 25, 60
 
 
 def moderators_and_operators(view):
@@ -76,18 +75,19 @@ def _with_rows(found):
 @login_required
 @never_cache
 @require_POST
-def look_up_again(request, submission_id):
-    """Order anew what nobody knew or answered about the entries of a submission."""
+def look_up_again(request, submission_id, position):
+    """Order anew what nobody knew or answered about an entry, by who sent it or a moderator."""
     theirs = Submission.objects.all() if may_moderate(request.user) else request.user.submissions
-    sent = get_object_or_404(theirs, pk=submission_id)
-    if not settings.LOOKUPS.lookup:
-        messages.warning(request, "Looking up is turned off on this site.")
-    elif wait := throttle.wait_s(request, "look-up", AN_HOUR, 3600):
+    entry = get_object_or_404(Entry, submission__in=theirs.filter(pk=submission_id), position=position)
+    if wait := throttle.wait_s(request, "look-up", AN_HOUR, 3600):
         return throttle.too_many(request, wait)
+    if not settings.LOOKUPS.lookup:
+        messages.warning(request, "Looking up is turned off on this site; fill the metadata in by hand.")
+    elif lookup.again(entry):
+        messages.success(request, "It will be looked up again soon.")
     else:
-        ordered = lookup.again(sent.entries.filter(decision=Entry.Decision.PENDING))
-        messages.success(request, f"Will be looked up again: {ordered}." if ordered else NOTHING)
-    return redirect(sent)
+        messages.info(request, "There is nothing to look up: it has its answer, or waits for one.")
+    return redirect(f"{entry.submission.get_absolute_url()}#entry-{position}")
 
 
 @moderators_and_operators

@@ -86,15 +86,15 @@ def complete_entries(until: float) -> None:
             _end(lookup, State.NOTHING, str(refused))
 
 
-def again(entries: Iterable[Entry]) -> int:
-    """Order anew what was given up or not known about entries that still wait; how many identifiers."""
-    waiting = [entry for entry in entries if entry.found == Entry.Found.INCOMPLETE]
-    names = {tuple(name) for entry in waiting for name in entry.fields.get("identifiers", [])}
-    lookups = [lookup for some in tried(waiting).values() for lookup in some]
-    names -= {(row.scheme, row.value) for row in lookups if row.state in {State.WAITING, State.FOUND}}
-    names = {name for name in names if name[0] in ORDER}
+def again(entry: Entry) -> bool:
+    """Order anew what nobody knew or answered about an entry; whether there was anything."""
+    if entry.found != Entry.Found.INCOMPLETE or entry.decision != Entry.Decision.PENDING:
+        return False
+    kept = {State.WAITING, State.FOUND}
+    names = {tuple(name) for name in entry.fields.get("identifiers", []) if name[0] in ORDER}
+    names -= {(row.scheme, row.value) for row in tried([entry])[entry.pk] if row.state in kept}
     want(sorted(names))
-    return len(names)
+    return bool(names)
 
 
 def ask_due(until: float) -> None:

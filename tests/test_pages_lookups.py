@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from explorer import views_lookups
 from papers import updates
 from papers.models import Change, Entry, Link, Lookup, SavedQuery
 from tests.desk import text_of
@@ -121,9 +122,10 @@ def test_who_sent_an_entry_reads_what_was_tried(client, ben, settings):
     assert "Crossref is busy (status 429). Due again" in page and "turned off" not in page
 
 
-def test_what_was_given_up_is_looked_up_again_when_asked(client, ben, cy, settings):
+def test_what_was_given_up_is_looked_up_again_when_asked(client, ben, cy, settings, monkeypatch):
+    monkeypatch.setattr(views_lookups, "AN_HOUR", 3)
     submission = make_incomplete(who=ben, state="failed").submission
-    address = f"/submissions/{submission.pk}/look-up"
+    address = f"/submissions/{submission.pk}/1/look-up"
     client.force_login(cy)
     assert client.post(address).status_code == 404
     client.force_login(ben)
@@ -131,9 +133,10 @@ def test_what_was_given_up_is_looked_up_again_when_asked(client, ben, cy, settin
     assert Lookup.objects.get().state == "failed"
     settings.LOOKUPS = replace(settings.LOOKUPS, lookup=True)
     assert "Look up again" in text_of(client.get(submission.get_absolute_url()))
-    assert "Will be looked up again: 1." in text_of(client.post(address, follow=True))
+    assert "It will be looked up again soon" in text_of(client.post(address, follow=True))
     assert (Lookup.objects.get().state, Lookup.objects.get().attempts) == ("waiting", 0)
-    assert [client.post(address).status_code for _ in range(10)][-1] == 429
+    assert "Look up again" not in text_of(client.get(submission.get_absolute_url()))
+    assert [client.post(address).status_code for _ in range(2)] == [302, 429]
 
 
 def test_a_paper_says_when_its_links_were_last_verified(client, db):

@@ -3,7 +3,8 @@
 from django import template
 from django.conf import settings
 
-from papers import links
+from papers import links, lookup
+from papers.models import Entry, Lookup
 from papers.sources import SOURCES
 
 register = template.Library()
@@ -14,16 +15,18 @@ def source_name(source):
     return SOURCES[source].label if source in SOURCES else source
 
 
-@register.inclusion_tag("lookups/_tried.html")
-def tried_for(line):
-    """What was asked about an entry that waits for its metadata."""
-    return {"tried": line.tried, "lookup_on": settings.LOOKUPS.lookup}
-
-
-@register.simple_tag
-def looks_up():
-    """Whether this site looks up what entries lack."""
-    return settings.LOOKUPS.lookup
+@register.inclusion_tag("lookups/_tried.html", takes_context=True)
+def tried_for(context, line):
+    """What was asked about an entry that waits for its metadata; one query for all lines of a page."""
+    if not hasattr(line.entry, "lookups"):
+        entries = [other.entry for other in context.get("lines") or [line]]
+        found = lookup.tried([entry for entry in entries if entry.found == Entry.Found.INCOMPLETE])
+        for entry in entries:
+            entry.lookups = found.get(entry.pk, [])
+    tried = line.entry.lookups
+    over = bool(tried) and all(row.state in {Lookup.State.NOTHING, Lookup.State.FAILED} for row in tried)
+    on = settings.LOOKUPS.lookup
+    return {"tried": tried, "on": on, "may_ask_again": on and over, "entry": line.entry}
 
 
 @register.simple_tag
