@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from papers.facts import Facts
 from papers.sources import arxiv, crossref, openalex, reading
@@ -95,8 +97,61 @@ def test_what_the_database_cannot_keep_is_left_out():
     assert found.authors == "drop"
 
 
+@pytest.mark.parametrize(
+    ("date", "month"), [("2025-00-01", None), ("2025-13-01", None), ("2025", None), ("2025-12", 12)]
+)
+def test_a_month_that_is_none_is_left_out(date, month):
+    work = json.loads(recorded("openalex.json")) | {"publication_date": date}
+    assert openalex.read(json.dumps(work).encode(), [TWO])[TWO].month == month
+
+
 def test_a_record_without_a_year_is_said_to_lack_it():
     work = json.loads(recorded("crossref.json"))
     del work["message"]["published-print"]
     with pytest.raises(reading.Unreadable, match=r"^Its record lacks a year\.$"):
         crossref.read(json.dumps(work).encode(), [DOI])
+
+
+def nodes(value, path=()):
+    """Every place in a JSON value."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in items:
+        yield from nodes(inner, (*path, name))
+
+
+def replaced(value, path, other):
+    if not path:
+        return other
+    copy = value.copy()
+    copy[path[0]] = replaced(value[path[0]], path[1:], other)
+    return copy
+
+
+ANY_TEXT = st.text(st.characters(), max_size=20)
+ANY_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize(
+    ("read", "name", "recording"),
+    [(crossref.read, DOI, "crossref.json"), (openalex.read, TWO, "openalex.json")],
+)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_an_answer_with_anything_in_any_place_is_read_or_unreadable(read, name, recording, data):
+    answer = json.loads(recorded(recording))
+    path = data.draw(st.sampled_from(list(nodes(answer))))
+    body = json.dumps(replaced(answer, path, data.draw(ANY_VALUE))).encode()
+    try:
+        (facts,) = read(body, [name]).values()
+    except reading.Unreadable:
+        return
+    stored = json.dumps(facts.to_json(), ensure_ascii=False).encode()
+    assert b"\\u0000" not in stored
+    assert facts.title and facts.authors and 1900 <= facts.year <= 2100
+    assert facts.month is None or 1 <= facts.month <= 12
+    assert all(isinstance(value, str) for value in facts.details.values())

@@ -99,6 +99,6 @@ def sound(facts: Facts) -> Facts:
     wanted = (("a title", facts.title), ("authors", facts.authors), ("a year", year))
     if lacks := [name for name, given in wanted if not given]:
         raise Unreadable(f"Its record lacks {' and '.join(lacks)}.")
-    if not 1 <= (facts.month or 1) <= 12:
+    if facts.month is not None and not 1 <= facts.month <= 12:
         facts.month = None
     return facts
