@@ -9,7 +9,7 @@ from pathlib import Path
 
 from csp.constants import NONE, SELF
 
-from config import embedded
+from config import embedded, lookups
 from config.environment import database, env_bool, env_list, secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -236,6 +236,8 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"queue": "house", "expires": 3600},
     },
 }
+LOOKUPS = lookups.from_environment(os.environ)
+CELERY_BEAT_SCHEDULE |= LOOKUPS.schedule
 RUN_DIR = VAR / "runs"
 # What no recipe may see: keys and data of the site, and its engines' sockets, which no network fence stops.
 HIDDEN_FROM_RUNS = [VAR, embedded.socket_dir(VAR), BASE_DIR / ".env"]

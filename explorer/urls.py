@@ -17,6 +17,7 @@ from explorer import (
     views_entries,
     views_export,
     views_live,
+    views_lookups,
     views_recipes,
     views_roles,
     views_runs,
@@ -73,6 +74,15 @@ urlpatterns = [
     path("moderation/<int:entry_id>", views_desk.decide, name="decide"),
     path("changes", views_desk.changes, name="changes"),
     path("changes/<int:change_id>/undo", views_desk.undo, name="undo"),
+    path(
+        "submissions/<int:submission_id>/<int:position>/look-up",
+        views_lookups.look_up_again,
+        name="look_up_again",
+    ),
+    path("updates", views_lookups.updates, name="updates"),
+    path("updates/<int:update_id>", views_lookups.update, name="update"),
+    path("saved-queries", views_lookups.saved_queries, name="saved_queries"),
+    path("saved-queries/<int:query_id>", views_lookups.saved_query, name="saved_query"),
     # The pool
     path("recipes", views_recipes.recipes, name="recipes"),
     path("recipes.csv", views_recipes.recipes_csv, name="recipes_csv"),

@@ -26,6 +26,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 for name in ("DATABASE_URL", "BROKER_URL", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "PORT", "HOST", "HTTPS"):
     os.environ.pop(name, None)
+for name in ("LOOKUP", "REFRESH_METADATA", "CHECK_LINKS", "WATCH_ARXIV"):  # no test asks other sites
+    os.environ.pop(name, None)
 
 SPEED_OVER_SAFETY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

@@ -6,6 +6,7 @@ Only moderation.py writes papers and claims, so that every change is kept and ca
 from papers.models.claims import Claim
 from papers.models.history import Change
 from papers.models.literature import AXES, FormerKey, Identifier, Paper, Technique
+from papers.models.lookups import Link, Lookup, SavedQuery, Sighting, Turn, Update
 from papers.models.roles import RoleChange
 from papers.models.submissions import Entry, Submission
 
@@ -16,8 +17,14 @@ __all__ = [
     "Entry",
     "FormerKey",
     "Identifier",
+    "Link",
+    "Lookup",
     "Paper",
     "RoleChange",
+    "SavedQuery",
+    "Sighting",
     "Submission",
     "Technique",
+    "Turn",
+    "Update",
 ]

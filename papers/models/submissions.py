@@ -85,6 +85,11 @@ class Entry(models.Model):
 
     class Meta:
         ordering = ["submission_id", "position"]
+        indexes = [
+            models.Index(
+                "id", name="entry_waits_for_metadata", condition=Q(found="incomplete", decision="pending")
+            )
+        ]
         constraints = [
             models.UniqueConstraint(fields=["submission", "position"], name="entry_position_once"),
             one_of("found", ["new", "known", "incomplete", "invalid"], "entry_found_known"),
