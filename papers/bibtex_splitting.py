@@ -116,6 +116,8 @@ def _part(block: model.Block, line: int) -> Part:
     if isinstance(block, model.String):
         return Part("string", at, block.raw, "", block.key, (Field(block.key, block.value, at),))
     if isinstance(block, model.ParsingFailedBlock):
-        return Part("failed", at, block.raw, reason=str(getattr(block.error, "abort_reason", block.error)))
+        return Part(
+            "failed", at, block.raw.rstrip(), reason=str(getattr(block.error, "abort_reason", block.error))
+        )
     kinds = {model.Preamble: "preamble", model.ImplicitComment: "stray"}
     return Part(kinds.get(type(block), "comment"), at, block.raw)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,17 +37,17 @@ class Item(dict):
 def _object(pairs: list[tuple[str, Any]]) -> Item:
     item = Item(reversed(pairs))
     if len(item) < len(pairs):
-        names = [name for name, _ in pairs]
-        item.again = tuple(dict.fromkeys(name for name in names if names.count(name) > 1))
+        counts = Counter(name for name, _ in pairs)
+        item.again = tuple(name for name, count in counts.items() if count > 1)
     return item
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, strict=False)
 
 
-def blocks(text: str, start: int) -> Iterator[tuple[Block, int]]:
-    """Each item from `start` on, with where it ends. Stops at what is no JSON."""
-    position, line, counted = start, 1, 0
+def blocks(text: str, start: int, line: int) -> Iterator[tuple[Block, int]]:
+    """Each item from `start` on, which is on `line`, with where it ends. Stops at what is no JSON."""
+    position, counted = start, start
     while text[(position := _SPACE.match(text, position).end()) : position + 1] == "{":
         line, counted = line + text.count("\n", counted, position), position
         try:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from papers.identifiers import LABELS, Name, canonical, recognise
+from papers.identifiers import LABELS, LONGEST, Name, canonical, recognise
 
 COMMENT = ("%", "#", "//")
 _HOSTS = r"arxiv\.org|doi\.org|dx\.doi\.org|openreview\.net|aclanthology\.org"
@@ -12,7 +12,7 @@ _CANDIDATE = re.compile(
     | (?<![\w./-])(?:www\.)?(?:{_HOSTS})/[^\s<>"{{}}|\\^`]+
     | (?<!\w)(?:openreview|acl):\s?[\w.-]+
     | (?<!\w)(?:doi:\s?)?10\.\d{{4,9}}/[^\s"{{}}<>|\\^`]+
-    | (?<![\w./])(?:arxiv:\s?)?(?:\d{{4}}\.\d{{4,5}}|[a-z-]+(?:\.[A-Z]{{2}})?/\d{{7}})(?:v\d+)?(?![\w/-]|\.\d)
+    | (?<![\w./-])(?:arxiv:\s?)?(?:\d{{4}}\.\d{{4,5}}|[a-z-]{{2,20}}(?:\.[A-Z]{{2}})?/\d{{7}})(?:v\d+)?(?![\w/-]|\.\d)
     | (?<![\w./-])(?:\d{{4}}\.[a-z0-9_]+(?:-[a-z0-9_]+)+\.\d+|[A-Z]\d{{2}}-\d{{4}})(?![\w-]|\.\d)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -42,7 +42,7 @@ def label(name: Name) -> str:
 
 def _found(line: str) -> Iterator[tuple[Name, int, int]]:
     for candidate in _CANDIDATE.finditer(line):
-        typed = _without_closing(candidate[0])
+        typed = _without_closing(candidate[0]) if len(candidate[0]) <= 2 * LONGEST else ""
         if name := _name(typed):
             yield name, candidate.start(), candidate.start() + len(typed)
 

@@ -19,6 +19,7 @@ from papers.reference import MOST_NOTES, Interpreter, Reading
 INTERPRETERS = {"bibtex": Interpreter, "ris": RisInterpreter, "csl": CslInterpreter}
 MOST_REMARKS = 20
 _BLOCK = re.compile(r"@\w*[ \t]*[{(]|^[ \t]*[A-Za-z]+[ \t]*[{(][^\s,{}()=]*,", re.MULTILINE)
+_CLOSING = re.compile(r"[\]},\s]*")
 logger = logging.getLogger(__name__)
 
 
@@ -34,6 +35,20 @@ class Recognised:
     remarks: list[str] = field(default_factory=list)
 
 
+@dataclass
+class Comments:
+    """Lines that are no references: the first of them in words, and how many more."""
+
+    first: list[str] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, line: int, text: str) -> None:
+        if len(self.first) < MOST_REMARKS:
+            self.first.append(f"line {line}: “{text[:80]}” was taken as a comment.")
+        else:
+            self.more += 1
+
+
 def recognise(text: str, most: int) -> Recognised:
     """Every reference of a text. Raises TooMany before they could fill the memory."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
@@ -45,7 +60,7 @@ def recognise(text: str, most: int) -> Recognised:
     others = bibtex.read(text) if "@" in text or _BLOCK.search(text) else [_stray(text)]
     found += [block for block in others if block.kind in {"entry", "failed"}]
     stray = (block for block in others if block.kind == "stray")
-    comments: list[tuple[int, str]] = []
+    comments = Comments()
     _extend(found, _mentions(stray, listed=not found, comments=comments), most)
     found.sort(key=lambda block: block.line)
     return Recognised(found, _remarks(comments, others))
@@ -87,20 +102,19 @@ def _extend(found: list[Block], more: Iterable[Block], most: int) -> None:
 
 def _take_json(text: str, found: list[Block], most: int) -> str:
     """The text with empty lines instead of its CSL-JSON."""
-    begin = 0
-    while start := csl_reading.START.search(text, begin):
-        end = 0
-        for block, after in csl_reading.blocks(text, start.start()):
+    kept, position, line = [], 0, 1
+    while start := csl_reading.START.search(text, position):
+        kept.append(text[position : start.start()])
+        line += kept[-1].count("\n")
+        end = start.start()
+        for block, after in csl_reading.blocks(text, start.start(), line):
             _extend(found, [block], most)
             end = after
-        if not end:
-            begin = start.end()
-            continue
-        text = (
-            text[: start.start()] + "\n" * text.count("\n", start.start(), end) + text[end:].lstrip("]} \t")
-        )
-        begin = start.start()
-    return text
+        end = _CLOSING.match(text, end).end() if end > start.start() else start.end()
+        kept.append("\n" * text.count("\n", start.start(), end))
+        line += len(kept[-1])
+        position = end
+    return "".join([*kept, text[position:]])
 
 
 def _take_ris(text: str, found: list[Block], most: int) -> str:
@@ -119,7 +133,7 @@ def _stray(text: str) -> Block:
     return Block("stray", 1 + head.count("\n"), text.strip())
 
 
-def _mentions(stray: Iterable[Block], listed: bool, comments: list[tuple[int, str]]) -> Iterator[Block]:
+def _mentions(stray: Iterable[Block], listed: bool, comments: Comments) -> Iterator[Block]:
     """A reference for each identifier. A line without one is a comment; in a mere list, `listed`, a fault."""
     for block in stray:
         for line, text in enumerate(block.raw.split("\n"), start=block.line):
@@ -131,7 +145,7 @@ def _mentions(stray: Iterable[Block], listed: bool, comments: list[tuple[int, st
             if not names and listed and not text.startswith(mentions.COMMENT):
                 yield Block("failed", line, text, error=_unrecognised(line), format="line")
             elif not names:
-                comments.append((line, text))
+                comments.add(line, text)
 
 
 def _named(text: str, listed: bool) -> list[mentions.Name]:
@@ -147,13 +161,10 @@ def _unrecognised(line: int) -> str:
     return f"line {line}: no DOI, arXiv id, link or entry is recognised here; {remedy}."
 
 
-def _remarks(comments: list[tuple[int, str]], others: list[Block]) -> list[str]:
+def _remarks(comments: Comments, others: list[Block]) -> list[str]:
     """What of the text is no reference."""
-    remarks = [
-        f"line {line}: “{text[:80]}” was taken as a comment." for line, text in comments[:MOST_REMARKS]
-    ]
-    if (more := len(comments) - MOST_REMARKS) > 0:
-        remarks.append(f"and {more} more lines of comment.")
     kinds = Counter(block.kind for block in others if block.kind in {"string", "preamble", "comment"})
     said = [f"{count} @{kind}" for kind, count in kinds.items()]
-    return [*remarks, f"{', '.join(said)} read, which are no references."] if said else remarks
+    more = [f"and {comments.more:,} more lines of comment."] if comments.more else []
+    blocks = [f"{', '.join(said)} read, which are no references."] if said else []
+    return [*comments.first, *more, *blocks]

@@ -1,6 +1,7 @@
 """RIS in: each record becomes a block with BibTeX's names of types and fields, or says what is wrong."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 
 from papers.bibtex import Block
@@ -24,7 +25,9 @@ _TAG = re.compile(r"[ \t]*([A-Z][A-Z0-9])[ \t]{0,2}-(?:[ \t](.*))?")
 RECORD = re.compile(r"^[ \t]*TY[ \t]{1,2}-", re.MULTILINE)
 # Outside records only the two spaces of the standard make a tag, for "AI - the next step" is a title.
 ORPHAN = re.compile(r"^[ \t]*(?!TY|ER)[A-Z][A-Z0-9]  -(?: |$)", re.MULTILINE)
+SEPARATORS = {"author": " and ", "editor": " and ", "keywords": "; ", "note": " ", "spectrum-ids": " "}
 Pairs = list[tuple[str, str, int]]  # tag, value, line
+Several = defaultdict[str, list[str]]  # values of the fields that SEPARATORS names
 
 
 def blocks(lines: list[str]) -> Iterator[tuple[Block, int, int]]:
@@ -66,8 +69,10 @@ def _record(lines: list[str], line: int) -> Block:
     block.lines["title"] = line
     if pairs[-1][0] != "ER":
         block.notes.append(f"line {line}: the record does not end with ER  - .")
+    several: Several = defaultdict(list)
     for tag, value, at in pairs:
-        _take(block, tag, value.strip(), at)
+        _take(block, several, tag, value.strip(), at)
+    block.fields |= {name: SEPARATORS[name].join(values) for name, values in several.items()}
     _date(block, pairs)
     _venue(block, pairs, preprint=kind == PREPRINT)
     _pages(block, pairs)
@@ -76,27 +81,26 @@ def _record(lines: list[str], line: int) -> Block:
 
 def _pairs(lines: list[str], line: int) -> Pairs:
     """A line without a tag goes on with the value before it."""
-    pairs: Pairs = []
+    found: list[tuple[str, list[str], int]] = []
     for at, text in enumerate(lines, start=line):
         if tag := _TAG.fullmatch(text):
-            pairs.append((tag[1], tag[2] or "", at))
+            found.append((tag[1], [tag[2] or ""], at))
         else:
-            name, value, first = pairs.pop()
-            pairs.append((name, f"{value} {text.strip()}", first))
-    return pairs
+            found[-1][1].append(text.strip())
+    return [(tag, " ".join(values), at) for tag, values, at in found]
 
 
-def _take(block: Block, tag: str, value: str, at: int) -> None:
+def _take(block: Block, several: Several, tag: str, value: str, at: int) -> None:
     if not value or tag in ELSEWHERE:
         return
     if tag == "ID":
         block.key = block.key or value
     elif tag in NAME_TAGS:
-        _join(block, NAME_TAGS[tag], _name(value), " and ", at)
+        _add(block, several, NAME_TAGS[tag], _name(value), at)
     elif tag in LINKS:
-        _link(block, value, at)
+        _link(block, several, value, at)
     elif tag in {"KW", "N1"}:
-        _several(block, tag, value, at)
+        _add(block, several, *_keyword_or_note(tag, value), at)
     else:
         _once(block, _field(block, tag, value), value, at)
 
@@ -109,13 +113,15 @@ def _field(block: Block, tag: str, value: str) -> str:
     return FIELDS.get(tag, tag.lower())
 
 
-def _several(block: Block, tag: str, value: str, at: int) -> None:
+def _keyword_or_note(tag: str, value: str) -> tuple[str, str]:
     if tag == "KW":
-        _join(block, "keywords", value, "; ", at)
-    elif value == INCOMPLETE:
-        _join(block, "author", "others", " and ", at)
-    else:
-        _join(block, "note", value, " ", at)
+        return "keywords", value
+    return ("author", "others") if value == INCOMPLETE else ("note", value)
+
+
+def _add(block: Block, several: Several, name: str, value: str, at: int) -> None:
+    several[name].append(value)
+    block.lines.setdefault(name, at)
 
 
 def _once(block: Block, name: str, value: str, at: int) -> None:
@@ -126,18 +132,13 @@ def _once(block: Block, name: str, value: str, at: int) -> None:
         block.notes.append(f"line {at}: {name} is given twice; that of {kept}.")
 
 
-def _join(block: Block, name: str, value: str, separator: str, at: int) -> None:
-    block.lines.setdefault(name, at)
-    block.fields[name] = f"{block.fields[name]}{separator}{value}" if name in block.fields else value
-
-
-def _link(block: Block, value: str, at: int) -> None:
+def _link(block: Block, several: Several, value: str, at: int) -> None:
     """The first is its address; of more those that are identifiers."""
     name = recognise(value)
     if "url" not in block.fields:
         _once(block, "url", value, at)
     elif name:
-        _join(block, "spectrum-ids", ":".join(name), " ", at)
+        _add(block, several, "spectrum-ids", ":".join(name), at)
     else:
         block.notes.append(f"line {at}: a further address was left out, {value[:200]}.")
 
