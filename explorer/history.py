@@ -8,19 +8,23 @@ from papers.changes import CONTRIBUTION
 from papers.models import Change
 
 LABELS = {
+    "by_author": "By an author of the paper",
     "authors_complete": "Author list complete",
     "code_url": "Code",
     "kind": "Type",
     "range_printed": "Range printed in the paper",
     "url": "Address",
 }
-# What a change keeps for its own use: the entry that it decided on.
-UNSHOWN = {"entry", "notes"}
+# What a change keeps for its own use: what it decided on, and what undoing a merge of papers needs.
+UNSHOWN = {"entry", "proposal", "notes", "former", "moved", "claims"}
 VERBS = {
     "accept": "accepted",
+    "claim": "claim added",
+    "correct": "claim corrected",
     "edit": "edited",
     "load": "loaded",
     "merge": "merged",
+    "merge_papers": "papers merged",
     "publish": "published",
     "reject": "rejected",
     "undo": "undone",

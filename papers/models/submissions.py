@@ -18,9 +18,11 @@ class Submission(models.Model):
     filename = models.CharField(max_length=200, blank=True)
     note = models.TextField(blank=True, help_text="What the submitter wants the moderators to know")
     created = models.DateTimeField(auto_now_add=True)
+    told = models.DateTimeField(null=True, help_text="When the submitter's one e-mail about it was taken up")
 
     class Meta:
         ordering = ["-created"]
+        indexes = [models.Index(fields=["id"], condition=Q(told=None), name="submission_untold")]
 
     def __str__(self) -> str:
         return f"Submission {self.pk}"
@@ -66,6 +68,7 @@ class Entry(models.Model):
 
     class Meta:
         ordering = ["submission_id", "position"]
+        verbose_name_plural = "entries"
         constraints = [
             models.UniqueConstraint(fields=["submission", "position"], name="entry_position_once"),
             one_of("found", ["new", "known", "invalid"], "entry_found_known"),
