@@ -169,7 +169,11 @@ EMAIL_BACKEND = (
     f"django.core.mail.backends.{'smtp' if os.environ.get('EMAIL_HOST') else 'console'}.EmailBackend"
 )
 EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
+EMAIL_TIMEOUT = 10  # seconds: a mail server that hangs must not hold up a worker
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "spectrum@localhost")
+
+# Where people reach the site: for links in e-mails, which no request tells.
+SITE_URL = (os.environ.get("SITE_URL") or f"http://localhost:{os.environ.get('PORT') or 8000}").rstrip("/")
 
 # Safe by default
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
@@ -233,6 +237,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None, "defaultModelsExpandDepth": 0},
     "ENUM_NAME_OVERRIDES": {
         "ContributionDecision": "reproduce.models.Contribution.Decision",
+        "ClaimBetter": "papers.models.Claim.Better",
+        "ClaimKind": "papers.models.Claim.Kind",
+        "ClaimDecision": "papers.models.ClaimProposal.Decision",
         "EntryDecision": "papers.models.Entry.Decision",
         "PaperOrigin": "papers.models.Paper.Origin",
         "RunOrigin": "reproduce.models.Run.Origin",
@@ -271,6 +278,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "explorer.tasks.fold_index",
         "schedule": 3600.0,
         "options": {"queue": "house", "expires": 3600},
+    },
+    "letters": {
+        "task": "explorer.tasks.send_letters",
+        "schedule": 60.0,
+        "options": {"queue": "house", "expires": 60},
     },
 }
 RUN_DIR = VAR / "runs"

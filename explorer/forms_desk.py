@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from django import forms
 from django.core.exceptions import ValidationError
 
-from papers import identity, intake, moderation
+from papers import identity, intake, merging, moderation
 from papers.models import Paper, Technique
 
 REFUSALS = (intake.Refused, moderation.Refused)
@@ -139,6 +139,43 @@ class DecisionForm(DeskForm):
     def _reopen(self, entry, who, given):
         moderation.reopen(entry, who=who, why=given["why"])
         return "Reopened: it waits for a decision again."
+
+
+class MergePapersForm(DeskForm):
+    """Which paper is the same as `kept`, and why it goes into it."""
+
+    other = forms.CharField(max_length=500, label="The other paper: its key, arXiv id, DOI or address")
+    why = forms.CharField(required=False, max_length=LONGEST_NOTE)
+
+    def __init__(self, *args, kept, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kept = kept
+
+    def clean_other(self):
+        typed = self.cleaned_data["other"]
+        if (paper := find_paper(typed)) is None:
+            raise ValidationError(
+                f"No paper here is named “{typed}”. Give its key, arXiv id, DOI or address."
+            )
+        return paper
+
+    @property
+    def paper(self):
+        return self.cleaned_data.get("other") if self.is_bound and self.is_valid() else None
+
+    def planned(self):
+        """What the merge would do; None where it cannot be, with the reason among the errors."""
+        return (
+            self.carry_out(lambda given: merging.plan(self.kept, given["other"])) if self.is_bound else None
+        )
+
+    def merge(self, who):
+        """A sentence that says what was done, or None."""
+        return self.carry_out(lambda given: self._merge(given, who))
+
+    def _merge(self, given, who):
+        moderation.merge_papers(self.kept, given["other"], who=who, why=given["why"])
+        return f"Merged: {given['other'].key} leads here now, for ever."
 
 
 class UndoForm(DeskForm):

@@ -1,8 +1,8 @@
-"""What the clock asks of the surface: that the index be stored anew once much lies over its base."""
+"""What the clock asks of the surface: to fold the index, and to tell people what became of their entries."""
 
 from celery import shared_task
 
-from explorer import indexing
+from explorer import indexing, letters
 from explorer.models import Base, Touched
 
 MOST_TOUCHED = 20_000  # beyond it a new web process would read for seconds before its first answer
@@ -13,6 +13,12 @@ def fold_index():
     """Store a new base where it is worth it. Twice does no harm."""
     if Touched.objects.count() > MOST_TOUCHED or is_outdated():
         indexing.build()
+
+
+@shared_task
+def send_letters():
+    """Write to whoever's submission is decided. Twice does no harm, and what was missed is sent next time."""
+    letters.send_due()
 
 
 def is_outdated():

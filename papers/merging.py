@@ -74,7 +74,7 @@ def merge_papers(kept: Paper, other: Paper, *, who: AbstractBaseUser, why: str) 
 
 
 def part(change: Change, kept: Paper) -> None:
-    """Undo merge_papers(), except for the facts of `kept`: the other is as it was, with all that was its own."""
+    """Undo merge_papers(), but for the facts of `kept`: the other is as it was, with all that was its own."""
     former = change.after["former"]
     FormerKey.objects.filter(key=former["key"], paper=kept).delete()
     other = _reborn(former)

@@ -34,9 +34,9 @@ def propose(
     Without low and high the value is its own range. Proposing the same twice is proposing it once.
     """
     lock()
-    values = _whole(values)
-    if faults := list(_faults(values, why)):
-        raise Refused(" ".join(faults))
+    values = whole(values)
+    if found := list(faults(values, why)):
+        raise Refused(" ".join(found))
     basis = _basis(paper, corrects)
     if basis and not changes(basis, values):
         raise Refused("Nothing differs from the claim as it stands.")
@@ -94,7 +94,7 @@ def standing(claim: Claim) -> dict[str, Any]:
     return {name: getattr(claim, name) for name in FIELDS}
 
 
-def _whole(values: Mapping[str, Any]) -> dict[str, Any]:
+def whole(values: Mapping[str, Any]) -> dict[str, Any]:
     """With what follows from the rest: the range, and what the vocabulary says of the metric."""
     values = {"range_printed": False, "baseline": "", "setting": "", **values}
     metric = METRICS.get(values["metric"])
@@ -108,7 +108,8 @@ def _whole(values: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _faults(values: Mapping[str, Any], why: str) -> Iterator[str]:
+def faults(values: Mapping[str, Any], why: str) -> Iterator[str]:
+    """What is wrong with values that are whole(), a sentence each."""
     if values["metric"] not in METRICS:
         yield f"There is no metric {values['metric']}; choose one of the vocabulary."
     if not all(isfinite(values[name]) for name in NUMBER):

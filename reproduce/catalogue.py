@@ -83,7 +83,7 @@ def fingerprint(digest: str, preset: str, parameters: dict[str, object], labels:
 
 
 def papers() -> dict[str, Paper]:
-    """Each recipe's paper by the recipe's slug, in at most three queries; recipes without one are left out."""
+    """Each recipe's paper by the recipe's slug, in three queries at most; those without one are left out."""
     names = {recipe.slug: name_of_paper(recipe) for recipe in recipes()}
     values = [value for scheme, value in names.values() if scheme != KEY]
     keys = [value for scheme, value in names.values() if scheme == KEY]
