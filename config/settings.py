@@ -264,26 +264,13 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {
-        "task": "reproduce.tasks.sweep",
-        "schedule": 10.0,
-        "options": {"queue": "house", "expires": 30},
-    },
-    "schedules": {
-        "task": "reproduce.tasks.look_at_schedules",
-        "schedule": 60.0,
-        "options": {"queue": "house", "expires": 60},
-    },
-    "index": {
-        "task": "explorer.tasks.fold_index",
-        "schedule": 3600.0,
-        "options": {"queue": "house", "expires": 3600},
-    },
-    "letters": {
-        "task": "explorer.tasks.send_letters",
-        "schedule": 60.0,
-        "options": {"queue": "house", "expires": 60},
-    },
+    name: {"task": task, "schedule": each_s, "options": {"queue": "house", "expires": expires_s}}
+    for name, task, each_s, expires_s in (
+        ("sweep", "reproduce.tasks.sweep", 10.0, 30),
+        ("schedules", "reproduce.tasks.look_at_schedules", 60.0, 60),
+        ("index", "explorer.tasks.fold_index", 3600.0, 3600),
+        ("letters", "explorer.tasks.send_letters", 60.0, 60),
+    )
 }
 RUN_DIR = VAR / "runs"
 # What no recipe may see: keys and data of the site, and its engines' sockets, which no network fence stops.

@@ -19,7 +19,7 @@ SALT = "own-feed"
 
 
 def decisions():
-    """The newest changes that people made to papers and claims. What was sent in by others is none of them."""
+    """The newest changes that people made to papers and claims; what others sent in is not public."""
     ours = Q(subject__startswith="paper ") | Q(subject__startswith="claim ")
     found = history.changes().filter(ours).exclude(action="load").exclude(subject__startswith=CONTRIBUTION)
     return history.with_differences(list(found[:LATEST]))

@@ -81,7 +81,8 @@ class MeasurementSerializer(serializers.ModelSerializer):
         model = Measurement
         fields = [
             "run", "name", "label", "metric", "claim", "claimed", "corrected_since", "value", "low",
-            "high", "n", "unit", "predicted", "predicted_note", "noise", "detail", "headline", "verdict", "verdict_reason",
+            "high", "n", "unit", "predicted", "predicted_note", "noise", "detail", "headline",
+            "verdict", "verdict_reason",
         ]  # fmt: skip
 
 
