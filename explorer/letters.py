@@ -69,7 +69,11 @@ def letter(submission):
 
 
 def wants_letters(user):
-    return bool(user.email and user.is_active) and not NoLetters.objects.filter(user=user).exists()
+    return bool(user.email and user.is_active) and not stopped(user)
+
+
+def stopped(user):
+    return NoLetters.objects.filter(user=user).exists()
 
 
 def choose(user, wanted):

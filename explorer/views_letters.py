@@ -21,7 +21,7 @@ def account_letters(request):
         messages.success(request, "Kept.")
         return redirect("account_letters")
     feed = request.build_absolute_uri(feeds.own_address(request.user))
-    shown = {"wanted": letters.wants_letters(request.user), "feed": feed}
+    shown = {"wanted": not letters.stopped(request.user), "feed": feed}
     return render(request, "account/letters.html", shown)
 
 
@@ -37,5 +37,4 @@ def stop_letters(request, token):
         )
     if request.method == "POST":
         letters.choose(user, "again" in request.POST)
-    stopped = not letters.wants_letters(user)
-    return render(request, "letters/stop.html", {"stopped": stopped, "token": token})
+    return render(request, "letters/stop.html", {"stopped": letters.stopped(user), "token": token})

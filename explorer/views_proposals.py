@@ -31,7 +31,7 @@ def propose(request, key):
     paper = Paper.objects.filter(key=key).first()
     if paper is None:
         return redirect("propose_claim", key=present_key(key))
-    slug = request.GET.get("claim")
+    slug = request.GET.get("claim", "").replace("\0", "")
     claim = get_object_or_404(Claim, paper=paper, slug=slug) if slug else None
     if request.method == "POST":
         return _receive(request, ProposalForm(request.POST, paper=paper, claim=claim))

@@ -138,6 +138,28 @@ def test_the_corpus_does_not_bring_a_merged_paper_back(ada):
     assert Claim.objects.count() == 2
 
 
+def test_the_page_shows_what_would_happen_and_guards_what_recipes_are_judged_by(ada, two, client):
+    _, other = two
+    client.force_login(ada)
+    page = client.get("/papers/kept2024paper/merge?other=arXiv:2401.00001")
+    rows = {row.label: (row.here, row.there, row.after) for row in page.context["beside"]}
+    assert rows["Abstract"] == ("Ours.", "Theirs.", "Ours.")
+    assert rows["Venue"] == ("", "arXiv", "arXiv")
+    assert page.context["planned"].rows["run"] == 1
+    assert Paper.objects.count() == 2
+    other.identifiers.create(scheme="arxiv", value="2205.14135")  # the paper of flashattention-io
+    address = "/papers/kept2024paper/merge"
+    guarded = client.post(address, {"other": other.key, "why": "One"})
+    assert guarded.status_code == 409
+    assert "The recipe flashattention-io measures the claim speedup_x" in guarded.content.decode()
+    other.identifiers.filter(value="2205.14135").delete()
+    silent = client.post(address, {"other": other.key, "why": ""})
+    assert (silent.status_code, silent.context["planned"] is None) == (409, False)
+    assert client.post(address, {"other": other.key, "why": "One"}).url == "/papers/kept2024paper"
+    assert client.get(address, {"other": "nobody"}).status_code == 400
+    assert client.get(address, {"other": other.key}).status_code == 409  # it is this one by now
+
+
 def test_two_moderators_who_merge_crosswise_merge_once(transactional_db):
     group, _ = Group.objects.get_or_create(name="moderators")
     moderators = [User.objects.create(username=name) for name in ("ada", "adam")]

@@ -38,6 +38,11 @@ def test_what_was_typed_survives_errors_and_signing_in(client, ben, paper):
     assert not client.get(ADDRESS).context["form"].initial
 
 
+@pytest.mark.parametrize("claim", ["none", "none%00"])
+def test_a_claim_that_is_not_there_cannot_be_corrected(client, paper, claim):
+    assert client.get(f"{ADDRESS}?claim={claim}").status_code == 404
+
+
 def test_an_authors_correction_is_decided_on_and_stands_beside_the_claim(client, ada, ben, paper):
     run = make_run(paper=paper, preset="full", status="done", finished="2026-01-02T00:00Z", device="cuda")
     claim = paper.claims.get()
