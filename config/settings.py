@@ -126,7 +126,11 @@ EMAIL_BACKEND = (
     f"django.core.mail.backends.{'smtp' if os.environ.get('EMAIL_HOST') else 'console'}.EmailBackend"
 )
 EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
+EMAIL_TIMEOUT = 10  # seconds: a mail server that hangs must not hold up a worker
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "spectrum@localhost")
+
+# Where people reach the site: for links in e-mails, which no request tells.
+SITE_URL = (os.environ.get("SITE_URL") or f"http://localhost:{os.environ.get('PORT') or 8000}").rstrip("/")
 
 # Safe by default
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
@@ -191,6 +195,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None, "defaultModelsExpandDepth": 0},
     "ENUM_NAME_OVERRIDES": {
         "ContributionDecision": "reproduce.models.Contribution.Decision",
+        "ClaimBetter": "papers.models.Claim.Better",
+        "ClaimKind": "papers.models.Claim.Kind",
+        "ClaimDecision": "papers.models.ClaimProposal.Decision",
         "EntryDecision": "papers.models.Entry.Decision",
         "PaperOrigin": "papers.models.Paper.Origin",
         "RunOrigin": "reproduce.models.Run.Origin",
@@ -215,26 +222,14 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {
-        "task": "reproduce.tasks.sweep",
-        "schedule": 10.0,
-        "options": {"queue": "house", "expires": 30},
-    },
-    "schedules": {
-        "task": "reproduce.tasks.look_at_schedules",
-        "schedule": 60.0,
-        "options": {"queue": "house", "expires": 60},
-    },
-    "submissions": {
-        "task": "explorer.tasks.read_submissions",
-        "schedule": 60.0,
-        "options": {"queue": "house", "expires": 60},
-    },
-    "index": {
-        "task": "explorer.tasks.fold_index",
-        "schedule": 3600.0,
-        "options": {"queue": "house", "expires": 3600},
-    },
+    name: {"task": task, "schedule": each_s, "options": {"queue": "house", "expires": expires_s}}
+    for name, task, each_s, expires_s in (
+        ("sweep", "reproduce.tasks.sweep", 10.0, 30),
+        ("schedules", "reproduce.tasks.look_at_schedules", 60.0, 60),
+        ("submissions", "explorer.tasks.read_submissions", 60.0, 60),
+        ("index", "explorer.tasks.fold_index", 3600.0, 3600),
+        ("letters", "explorer.tasks.send_letters", 60.0, 60),
+    )
 }
 LOOKUPS = lookups.from_environment(os.environ)
 CELERY_BEAT_SCHEDULE |= LOOKUPS.schedule

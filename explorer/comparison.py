@@ -4,9 +4,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from math import log2
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Prefetch, Subquery
 
-from papers.models import Claim
+from papers.models import Claim, ClaimProposal
 from reproduce import catalogue, pooling
 from reproduce.models import Measurement, Run
 from reproduce.recipes.spec import Recipe
@@ -82,9 +82,15 @@ def of_paper(paper, recipes):
     asked = {measure.claim: recipe for recipe in recipes for measure in recipe.measures}
     rows = [
         Row(claim, [each for each in measured if each.claim_id == claim.pk], asked.get(claim.slug))
-        for claim in paper.claims.all()
+        for claim in paper.claims.prefetch_related(Prefetch("proposals", corrections(), "corrections"))
     ]
     return rows, [each for each in measured if each.claim_id is None]
+
+
+def corrections():
+    """Those that moderators accepted, shown beside the claim; an author's own says so."""
+    accepted = ClaimProposal.objects.filter(decision=ClaimProposal.Decision.ACCEPTED, basis__isnull=False)
+    return accepted.order_by("decided")
 
 
 def pooled(measurements):
@@ -115,7 +121,7 @@ def with_lanes(measurements):
     """The measurements as a list, each with its `lane` (None where no ratio to the claim makes sense)."""
     found = list(measurements)
     for each in found:
-        each.lane = lane(each.claim, each) if each.claim else None
+        each.lane = lane(each.judged_by, each) if each.claim else None
     return found
 
 

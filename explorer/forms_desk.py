@@ -5,8 +5,9 @@ from urllib.parse import urlsplit
 from django import forms
 from django.core.exceptions import ValidationError
 
-from papers import identity, intake, moderation
+from papers import identity, intake, merging, moderation
 from papers.models import Paper, Technique
+from reproduce import catalogue
 
 REFUSALS = (intake.Refused, moderation.Refused)
 LONGEST_NOTE = 2000
@@ -148,6 +149,63 @@ class DecisionForm(DeskForm):
     def _reopen(self, entry, who, given):
         moderation.reopen(entry, who=who, why=given["why"])
         return "Reopened: it waits for a decision again."
+
+
+class MergePapersForm(DeskForm):
+    """Which paper is the same as `kept`, and why it goes into it."""
+
+    other = forms.CharField(max_length=500, label="The other paper: its key, arXiv id, DOI or address")
+    why = forms.CharField(required=False, max_length=LONGEST_NOTE)
+
+    def __init__(self, *args, kept, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kept = kept
+
+    def clean_other(self):
+        typed = self.cleaned_data["other"]
+        if (paper := find_paper(typed)) is None:
+            raise ValidationError(
+                f"No paper here is named “{typed}”. Give its key, arXiv id, DOI or address."
+            )
+        return paper
+
+    @property
+    def paper(self):
+        """The other paper, also once the merge was refused."""
+        known = self.is_bound and "other" not in self.errors
+        return self.cleaned_data["other"] if known else None
+
+    def planned(self):
+        """What the merge would do; None where it cannot be, with the reason among the errors."""
+        if self.paper is None:
+            self.status = 400 if self.is_bound else 200
+            return None
+        try:
+            return self._plan(self.paper)
+        except moderation.Refused as refused:
+            if str(refused) not in self.non_field_errors():
+                self.refuse(str(refused), 409)
+            return None
+
+    def merge(self, who):
+        """A sentence that says what was done, or None."""
+        return self.carry_out(lambda given: self._merge(given, who))
+
+    def _plan(self, other):
+        planned = merging.plan(self.kept, other)
+        renamed = {claim.slug for claim, slug in planned.claims if claim.slug != slug}
+        for recipe in catalogue.recipes_of(other):
+            if named := renamed & {measure.claim for measure in recipe.measures}:
+                raise moderation.Refused(
+                    f"The recipe {recipe.slug} measures the claim {min(named)} of {other.key}, and would "
+                    f"then be judged by the claim of that name of {self.kept.key}. Keep {other.key} instead."
+                )
+        return planned
+
+    def _merge(self, given, who):
+        self._plan(given["other"])
+        moderation.merge_papers(self.kept, given["other"], who=who, why=given["why"])
+        return f"Merged: {given['other'].key} leads here now, for ever."
 
 
 class UndoForm(DeskForm):

@@ -8,19 +8,25 @@ from papers.changes import CONTRIBUTION
 from papers.models import Change
 
 LABELS = {
+    "by_author": "By an author of the paper",
     "authors_complete": "Author list complete",
     "code_url": "Code",
     "kind": "Type",
     "range_printed": "Range printed in the paper",
     "url": "Address",
 }
-# What a change keeps for its own use: the entry that it decided on.
-UNSHOWN = {"entry", "notes"}
+# What a change keeps for its own use: what it decided on, and what undoing a merge of papers needs.
+UNSHOWN = {"entry", "proposal", "notes", "former", "moved", "claims"}
+# What says nothing when two papers are compared.
+BOOKKEEPING = {"key", "authors_complete", "verified", "sources"}
 VERBS = {
     "accept": "accepted",
+    "claim": "claim added",
+    "correct": "claim corrected",
     "edit": "edited",
     "load": "loaded",
     "merge": "merged",
+    "merge_papers": "papers merged",
     "publish": "published",
     "reject": "rejected",
     "undo": "undone",
@@ -34,6 +40,24 @@ class Row:
     label: str
     old: str
     new: str
+
+
+@dataclass(frozen=True)
+class Three:
+    """One fact here, there, and here afterwards."""
+
+    label: str
+    here: str
+    there: str
+    after: str
+
+    @property
+    def differs(self):
+        return bool(self.there) and self.there != self.here
+
+    @property
+    def gained(self):
+        return self.after != self.here
 
 
 def changes(key=""):
@@ -60,6 +84,19 @@ def differences(before, after):
     old, new = _flat(before or {}), _flat(after or {})
     rows = (_row(name, old.get(name), new.get(name)) for name in {**new, **old})
     return [row for row in rows if row.old != row.new]
+
+
+def beside(here, there, after):
+    """Two sets of facts side by side, with what would become of the first: every fact that either has."""
+    columns = [_flat(facts) for facts in (here, there, after)]
+    names = [name for name in {**columns[0], **columns[1]} if name not in BOOKKEEPING]
+    rows = (_three(name, *(facts.get(name) for facts in columns)) for name in names)
+    return [row for row in rows if row.here or row.there]
+
+
+def _three(name, *values):
+    label = LABELS.get(name) or name.replace("_", " ").capitalize()
+    return Three(label, *map(_text, values))
 
 
 def _flat(facts):

@@ -1,4 +1,4 @@
-"""What the surface keeps of its own: API tokens, stored hashed, and the index that search reads."""
+"""What the surface keeps: API tokens, stored hashed, who wants no e-mail, and the index that search reads."""
 
 from django.conf import settings
 from django.db import models
@@ -17,6 +17,18 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class NoLetters(models.Model):
+    """Somebody who wants no e-mail about what they sent in."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="no_letters"
+    )
+    since = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"no letters to {self.user_id}"
 
 
 class Touched(models.Model):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Count
 
 from explorer.forms_desk import DecisionForm
-from explorer.history import differences
+from explorer.history import beside, differences
 from papers import completion, identity, mentions, moderation
 from papers.facts import Facts
 from papers.models import Entry, Paper
@@ -93,6 +93,12 @@ class Line:
         """What merging it would give the paper."""
         here = Facts.of(self.paper).to_json()
         return differences(here, here | moderation.additions(self.facts, self.paper))
+
+    @property
+    def beside(self):
+        """The paper here and what was sent, fact by fact, with what merging would leave."""
+        here, sent = Facts.of(self.paper).to_json(), self.facts.to_json()
+        return beside(here, sent, here | moderation.additions(self.facts, self.paper))
 
     @property
     def pending(self):

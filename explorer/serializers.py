@@ -72,12 +72,17 @@ class MeasurementSerializer(serializers.ModelSerializer):
     """What a run measured, with its 95 % interval, beside the claim it is held against."""
 
     claim = serializers.SlugRelatedField("slug", read_only=True, allow_null=True)
+    claimed = serializers.DictField(
+        allow_null=True, help_text="The claim as it stood when this was judged by it"
+    )
+    corrected_since = serializers.BooleanField(help_text="Whether the claim says something else by now")
 
     class Meta:
         model = Measurement
         fields = [
-            "run", "name", "label", "metric", "claim", "value", "low", "high", "n", "unit", "predicted",
-            "predicted_note", "noise", "detail", "headline", "verdict", "verdict_reason",
+            "run", "name", "label", "metric", "claim", "claimed", "corrected_since", "value", "low",
+            "high", "n", "unit", "predicted", "predicted_note", "noise", "detail", "headline",
+            "verdict", "verdict_reason",
         ]  # fmt: skip
 
 

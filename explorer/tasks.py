@@ -1,8 +1,8 @@
-"""What the clock asks of the surface: an index stored anew once much lies over its base, no text unread."""
+"""What the clock asks of the surface: the index stored anew, no text unread, people told of decisions."""
 
 from celery import shared_task
 
-from explorer import indexing
+from explorer import indexing, letters
 from explorer.models import Base, Touched
 from papers import intake
 
@@ -21,6 +21,12 @@ def fold_index():
     """Store a new base where it is worth it. Twice does no harm."""
     if Touched.objects.count() > MOST_TOUCHED or is_outdated():
         indexing.build()
+
+
+@shared_task
+def send_letters():
+    """Write to whoever's submission is decided. Twice does no harm, and what was missed is sent next time."""
+    letters.send_due()
 
 
 def is_outdated():

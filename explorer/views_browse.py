@@ -13,6 +13,7 @@ from explorer import (
     comparison,
     drawing,
     formats,
+    history,
     linked_data,
     sidebyside,
     timeline,
@@ -31,7 +32,7 @@ from papers.models import AXES, Claim, Paper, Technique
 from reproduce import batches, catalogue, pool
 from reproduce.models import Measurement, Run
 
-SHOWN, MOST_OF_TECHNIQUE = 8, 50
+SHOWN, MOST_OF_TECHNIQUE, LAST_CHANGES = 8, 50, 3
 
 
 @require_safe
@@ -103,7 +104,8 @@ def paper(request, key):
         "linked_data": linked_data.script(found, address),
         "citation": citing.plain(found),
         "address": address,
-        "changes": found.changes.count(),
+        "count": found.changes.count(),
+        "changes": history.with_differences(list(history.changes(found.key)[:LAST_CHANGES])),
     }
     return render(request, "papers/page.html", context)
 

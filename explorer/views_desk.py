@@ -1,12 +1,8 @@
-"""The desk: people send references in and follow them, moderators decide, everybody reads the history."""
-
-from functools import wraps
+"""The desk: people send references in and follow them, everybody reads the history, moderators undo."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -15,35 +11,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from explorer import history, preview, throttle
-from explorer.forms_desk import DecisionForm, SubmitForm, UndoForm, find_paper
+from explorer.forms_desk import SubmitForm, UndoForm, find_paper
 from explorer.permissions import require
+from explorer.views_moderation import moderators_only, page_of
 from papers import intake
-from papers.models import Entry, Submission, Technique
+from papers.models import Entry, Submission
 from papers.moderation import may_moderate
-from reproduce.models import Contribution
 
 DRAFT = "submission-draft"  # in the session of somebody who has yet to sign in
 SUBMISSIONS, PER_S = 60, 3600
 READ_S = 1.0  # how long one request reads on at a large submission
-INVALID = Q(found=Entry.Found.INVALID)
-QUEUES = {
-    "waiting": Q(decision=Entry.Decision.PENDING) & ~INVALID,
-    "invalid": Q(decision=Entry.Decision.PENDING) & INVALID,
-    "rejected": Q(decision=Entry.Decision.REJECTED),
-}
 read_or_write = require_http_methods(["GET", "HEAD", "POST"])
-
-
-def moderators_only(view):
-    """The signed-out are asked to sign in, others are told that it is not theirs."""
-
-    @wraps(view)
-    def guarded(request, *args, **kwargs):
-        if not may_moderate(request.user):
-            raise PermissionDenied("Only moderators decide on entries and undo changes.")
-        return view(request, *args, **kwargs)
-
-    return login_required(never_cache(guarded))
 
 
 @never_cache
@@ -93,7 +71,7 @@ def submissions(request):
     decisions = {word: Count("entries", Q(entries__decision=word)) for word in Entry.Decision.values}
     found = request.user.submissions.defer("text").annotate(found=Count("entries"), **decisions)
     found = found.order_by("-created", "-pk")
-    return render(request, "desk/submissions.html", {"page": _page(request, found, 25)})
+    return render(request, "desk/submissions.html", {"page": page_of(request, found, 25)})
 
 
 @login_required
@@ -108,7 +86,7 @@ def submission(request, submission_id):
     entries = entries.prefetch_related("paper__identifiers", "paper__techniques")
     contents = preview.Contents.of(sent)
     show = request.GET.get("show") if request.GET.get("show") in contents.found else None
-    page = _page(request, entries.filter(found=show) if show else entries, 100)
+    page = page_of(request, entries.filter(found=show) if show else entries, 100)
     shown = {"submission": sent, "contents": contents, "show": show}
     return render(request, "desk/submission.html", shown | {"page": page, "lines": preview.as_sent(page)})
 
@@ -130,48 +108,12 @@ def visible_submission(request, submission_id):
     return sent
 
 
-@moderators_only
-@require_safe
-def moderation(request):
-    """The queue, oldest first, by submission."""
-    show = request.GET.get("show") if request.GET.get("show") in QUEUES else "waiting"
-    counts = Entry.objects.aggregate(**{name: Count("pk", queue) for name, queue in QUEUES.items()})
-    waiting = _entries().filter(QUEUES[show]).order_by("submission__created", "submission_id", "position")
-    page = _page(request, waiting, 10)
-    bundles = Contribution.objects.filter(decision=Contribution.Decision.PENDING).count()
-    shown = {"show": show, "counts": counts, "page": page, "lines": preview.to_decide(list(page))}
-    shown["bundles"] = bundles
-    return render(request, "desk/moderation.html", shown | {"techniques": Technique.objects.all()})
-
-
-@moderators_only
-@read_or_write
-def decide(request, entry_id):
-    """One entry with the forms to accept, merge, reject or reopen it."""
-    form = DecisionForm(request.POST) if request.method == "POST" else None
-    done = form and form.decide(get_object_or_404(Entry, pk=entry_id), request.user)
-    if done and not request.htmx:
-        messages.success(request, done)
-        return redirect("moderation")
-    line = preview.to_decide([get_object_or_404(_entries(), pk=entry_id)], None if done else form)[0]
-    shown = {"line": line, "techniques": Technique.objects.all(), "done": done}
-    if request.htmx:  # htmx shows only what came with a 200
-        return render(request, "desk/_entry.html", shown)
-    return render(request, "desk/decide.html", shown, status=form.status if form else 200)
-
-
-def _entries():
-    related = "paper", "decided_by", "submission__submitted_by"
-    prefetched = "paper__identifiers", "paper__techniques"
-    return Entry.objects.select_related(*related).defer("submission__text").prefetch_related(*prefetched)
-
-
 @require_safe
 def changes(request):
     """Who changed what, when, why, and what was there before; of one paper with ?paper=."""
     typed = request.GET.get("paper", "").replace("\0", "").strip()
     paper = find_paper(typed) if typed else None
-    page = _page(request, history.changes(paper.key if paper else typed), 50)
+    page = page_of(request, history.changes(paper.key if paper else typed), 50)
     shown = {"typed": typed, "paper": paper, "page": page, "may_undo": may_moderate(request.user)}
     return render(request, "desk/changes.html", shown | {"changes": history.with_differences(list(page))})
 
@@ -187,8 +129,3 @@ def undo(request, change_id):
         return redirect("changes")
     (change,) = history.with_differences([change])
     return render(request, "desk/undo.html", {"change": change, "form": form}, status=form.status)
-
-
-def _page(request, rows, size):
-    """The page that ?page= asks for, or the nearest there is."""
-    return Paginator(rows, size).get_page(request.GET.get("page"))

@@ -6,7 +6,9 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection
 
 from papers import roles
-from papers.models import Change, Claim, Entry, Paper
+from papers.models import Change, Claim, ClaimProposal, Entry, Paper
+
+Subject = Paper | Claim | Entry | ClaimProposal
 
 _CORPUS_LOCK = 0x5BEC7A
 CONTRIBUTION = "contribution"  # what reproduce writes of in the same record, and takes back itself
@@ -36,7 +38,7 @@ def lock() -> None:
 
 def record(
     action: str,
-    subject: Paper | Claim | Entry,
+    subject: Subject,
     *,
     who: AbstractBaseUser | None,
     why: str,
@@ -50,10 +52,12 @@ def record(
     )
 
 
-def about(subject: Paper | Claim | Entry) -> str:
-    """ "paper dao2022flashattention", "claim dao2022flashattention/speedup_x", "entry 12/3"."""
+def about(subject: Subject) -> str:
+    """ "paper dao2022flashattention", "claim dao2022flashattention/speedup_x", "entry 12/3", "proposal 4"."""
     if isinstance(subject, Paper):
         return f"paper {subject.key}"
     if isinstance(subject, Claim):
         return f"claim {subject.paper.key}/{subject.slug}"
+    if isinstance(subject, ClaimProposal):
+        return f"proposal {subject.pk}"
     return f"entry {subject}"

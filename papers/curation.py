@@ -13,7 +13,7 @@ from papers.changes import lock
 from papers.corpus_files import RANGE_KINDS, Corpus
 from papers.facts import Facts
 from papers.metrics import METRICS
-from papers.models import AXES, Change, Claim, Paper, Technique
+from papers.models import AXES, Change, Claim, FormerKey, Paper, Technique
 
 ACTION = "load"
 WHY = "From the corpus files"
@@ -126,6 +126,8 @@ def _stored_papers(corpus: Corpus) -> dict[str, Paper]:
     keys = [facts.key for facts in corpus.papers]
     curated = Paper.objects.filter(key__in=keys).prefetch_related("identifiers", "techniques")
     stored = {paper.key: paper for paper in curated}
+    retired = FormerKey.objects.filter(key__in=keys).select_related("paper")
+    stored |= {former.key: former.paper for former in retired}
     others = [facts for facts in corpus.papers if facts.key not in stored]
     matches = zip(others, identity.match_all(others), strict=True)
     return stored | {facts.key: match.paper for facts, match in matches if match}
@@ -143,8 +145,12 @@ def _bring_up(paper: Paper, facts: Facts, settled: set[str], loaded: Loaded) -> 
 
 def _load_claims(corpus: Corpus, papers: dict[str, Paper], settled: set[str], loaded: Loaded) -> None:
     stored = {(claim.paper_id, claim.slug): claim for claim in Claim.objects.select_related("paper")}
+    retired = set(FormerKey.objects.filter(key__in=corpus.claims).values_list("key", flat=True))
     new = []
     for key, claims in corpus.claims.items():
+        if key in retired:  # merged by people, and its claims with it
+            loaded.kept_claims += len(claims)
+            continue
         for position, claim in enumerate(claims if key in papers else []):
             values = _values(claim, position)
             here = stored.get((papers[key].pk, claim["slug"]))

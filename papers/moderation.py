@@ -15,10 +15,12 @@ from papers.changes import Refused, begin, lock, record
 from papers.changes import may_moderate as may_moderate  # part of what this module offers
 from papers.facts import Facts
 from papers.identifiers import LABELS
+from papers.merging import FILLABLE
+from papers.merging import merge_papers as merge_papers
 from papers.models import Change, Claim, Entry, FormerKey, Paper, Technique
+from papers.proposals import accept_proposal as accept_proposal
+from papers.proposals import reject_proposal as reject_proposal
 from papers.undoing import undo as undo
-
-FILLABLE = ("authors", "month", "venue", "abstract", "url", "code_url")
 
 
 @transaction.atomic

@@ -6,10 +6,10 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from papers import records
-from papers.changes import CONTRIBUTION, Refused, begin, record
+from papers import merging, records
+from papers.changes import CONTRIBUTION, Refused, Subject, begin, record
 from papers.facts import Facts
-from papers.models import Change, Claim, Entry, Paper
+from papers.models import Change, Claim, ClaimProposal, Entry, Paper
 
 
 @transaction.atomic
@@ -29,8 +29,7 @@ def undo(change: Change, *, who: AbstractBaseUser, why: str) -> Change:
         _undo_paper(change, subject)
     elif isinstance(subject, Claim):
         _undo_claim(change, subject)
-    if entry := (change.after or {}).get("entry"):
-        _reopen(entry)
+    _reopen(change.after or {})
     undone.undoes = change
     if change.before is None:
         undone.paper = subject.paper if isinstance(subject, Claim) else None
@@ -38,20 +37,28 @@ def undo(change: Change, *, who: AbstractBaseUser, why: str) -> Change:
     return undone
 
 
-def _find(change: Change) -> Paper | Claim | Entry:
+def _find(change: Change) -> Subject:
     """What the change was about, by what its subject says."""
     kind, name = change.subject.split(" ", 1)
     if kind == CONTRIBUTION:
         raise Refused(f"This is taken back where it was decided, at /contributions/{name}.")
-    if kind == "entry":
-        found = Entry.objects.filter(pk=change.after["entry"]).first()
-    elif kind == "claim":
-        found = Claim.objects.filter(paper=change.paper, slug=name.rpartition("/")[2]).first()
-    else:
-        found = change.paper
+    if kind in ("paper", "claim"):
+        _refuse_merged(change.paper, name.partition("/")[0])
+    found = {
+        "entry": lambda: Entry.objects.filter(pk=change.after["entry"]).first(),
+        "proposal": lambda: ClaimProposal.objects.filter(pk=change.after["proposal"]).first(),
+        "claim": lambda: Claim.objects.filter(paper=change.paper, slug=name.rpartition("/")[2]).first(),
+        "paper": lambda: change.paper,
+    }[kind]()
     if found is None:
         raise Refused(f"The {change.subject} is no longer here.")
     return found
+
+
+def _refuse_merged(paper: Paper | None, key: str) -> None:
+    """What a paper was before it was merged is undone when it stands by itself again."""
+    if paper and paper.key != key:
+        raise Refused(f"{key} was merged into “{paper.title}” since; undo that merge first.")
 
 
 def _undo_paper(change: Change, paper: Paper) -> None:
@@ -62,11 +69,15 @@ def _undo_paper(change: Change, paper: Paper) -> None:
     later = later.exclude(subject__startswith=CONTRIBUTION)  # of runs, which hold the paper themselves
     if paper.claims.exists() or later.exists():
         raise Refused("Claims or later changes hang on this paper; undo those first.")
+    if paper.claim_proposals.exists():
+        raise Refused("Readers proposed claims for this paper, and what they sent in stays; edit it instead.")
     _remove(paper, "Runs hang on this paper, and what was measured stays; it cannot be removed.")
 
 
 def _restore_paper(change: Change, paper: Paper) -> None:
     _refuse_if_changed(change, Facts.of(paper).to_json())
+    if change.action == merging.ACTION:
+        merging.part(change, paper)
     if change.before:
         records.update(paper, change.before)
 
@@ -93,7 +104,8 @@ def _remove(row: Paper | Claim, refusal: str) -> None:
         raise Refused(refusal) from error
 
 
-def _reopen(pk: int) -> None:
-    Entry.objects.filter(pk=pk).update(
-        decision=Entry.Decision.PENDING, decision_reason="", decided_by=None, decided=None
-    )
+def _reopen(after: dict[str, Any]) -> None:
+    """The entry or the proposal that was decided on waits for a decision again."""
+    waiting = {"decision": "pending", "decision_reason": "", "decided_by": None, "decided": None}
+    Entry.objects.filter(pk=after.get("entry")).update(**waiting)
+    ClaimProposal.objects.filter(pk=after.get("proposal")).update(**waiting)

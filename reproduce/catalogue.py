@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from papers import identity
-from papers.models import Identifier, Paper
+from papers.models import FormerKey, Identifier, Paper
 from reproduce.recipes import spec
 from reproduce.recipes.spec import Recipe
 
@@ -41,7 +41,7 @@ def recipe(slug: str) -> Recipe | None:
 def recipes_of(paper: Paper) -> list[Recipe]:
     """The recipes that re-measure this paper."""
     names = {(identifier.scheme, identifier.value) for identifier in paper.identifiers.all()}
-    names.add((KEY, paper.key))
+    names |= {(KEY, key) for key in (paper.key, *(former.key for former in paper.former_keys.all()))}
     return [recipe for recipe in recipes() if name_of_paper(recipe) in names]
 
 
@@ -49,7 +49,7 @@ def paper_of(recipe: Recipe) -> Paper | None:
     """The paper that a recipe re-measures; None if it is not in the database."""
     scheme, value = name_of_paper(recipe)
     if scheme == KEY:
-        return Paper.objects.filter(key=value).first()
+        return _by_keys([value]).get(value)
     return identity.resolve(scheme, value)
 
 
@@ -83,14 +83,21 @@ def fingerprint(digest: str, preset: str, parameters: dict[str, object], labels:
 
 
 def papers() -> dict[str, Paper]:
-    """Each recipe's paper by the recipe's slug, in at most two queries; recipes without one are left out."""
+    """Each recipe's paper by the recipe's slug, in three queries at most; those without one are left out."""
     names = {recipe.slug: name_of_paper(recipe) for recipe in recipes()}
     values = [value for scheme, value in names.values() if scheme != KEY]
     keys = [value for scheme, value in names.values() if scheme == KEY]
     found = Identifier.objects.filter(value__in=values).select_related("paper")
     known = {(item.scheme, item.value): item.paper for item in found}
-    known |= {(KEY, paper.key): paper for paper in Paper.objects.filter(key__in=keys)} if keys else {}
+    known |= {(KEY, key): paper for key, paper in (_by_keys(keys) if keys else {}).items()}
     return {slug: known[name] for slug, name in names.items() if name in known}
+
+
+def _by_keys(keys: Sequence[str]) -> dict[str, Paper]:
+    """Papers by key, also by one that a merge retired."""
+    former = FormerKey.objects.filter(key__in=keys).select_related("paper")
+    present = {paper.key: paper for paper in Paper.objects.filter(key__in=keys)}
+    return {each.key: each.paper for each in former} | present
 
 
 def name_of_paper(recipe: Recipe) -> tuple[str, str]:

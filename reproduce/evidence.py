@@ -10,6 +10,7 @@ from papers.models import Claim, Paper
 from reproduce import catalogue, verdict
 from reproduce.bundles import columns, pack
 from reproduce.models import Measurement, Run, RunEvent
+from reproduce.models.measurements import judged_values
 from reproduce.recipes import bundle, spec
 from reproduce.recipes.spec import Measure, Recipe
 from reproduce.verdict import INVALID, NOT_COMPARABLE, Claimed, Measured, Verdict
@@ -99,6 +100,7 @@ def _measurement(
         metric=measure.metric,
         headline=measure.headline,
         claim=claim,
+        claimed=claim and judged_values(claim),
         verdict=judged.code,
         verdict_reason=judged.reason,
         **given,

@@ -196,6 +196,7 @@ def conclude(child: Child, run: Run, lease: Lease, worker: str, folder: Path, us
     with transaction.atomic():
         stored = columns(report) | pack(path.read_bytes())
         if lifecycle.finish(lease, who=worker, why=f"finished on {worker}", **stored):
+            run.refresh_from_db(fields=["paper"])  # which a moderator may have merged while it ran
             store_measurements(run, report)
             run.trace_chunks.all().delete()  # the bundle holds every point
 

@@ -178,7 +178,7 @@ def _number(newest: Run, measure: Measure, given: list[Measurement]) -> Number:
         low, high = interval(values)
     noise = max((each.noise for each in given if each.noise is not None), default=None)
     predicted = [each.predicted for each in given if each.predicted is not None]
-    claim = given[0].claim
+    claim = given[0].judged_by  # as the newest run was judged, whatever was corrected since
     measured = Measured(median(values), low, high, noise, median(predicted) if predicted else None)
     return Number(
         measure=measure,

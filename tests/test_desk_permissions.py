@@ -6,7 +6,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from papers import moderation
+from papers import moderation, proposals
 from papers.models import Change
 from tests.desk import make_edited
 from tests.making import bib_entry, make_entry, make_paper, make_technique
@@ -31,6 +31,17 @@ def technique(db):
         ("get", "/moderation/{entry}", SIGN_IN, NOT_THEIRS, NOT_THEIRS, SHOWN),
         ("post", "/moderation/{entry}", SIGN_IN, NOT_THEIRS, NOT_THEIRS, 400),
         ("get", "/moderation/987654321", SIGN_IN, NOT_THEIRS, NOT_THEIRS, NOT_HERE),
+        ("get", "/moderation/bulk", SIGN_IN, NOT_THEIRS, NOT_THEIRS, 302),
+        ("post", "/moderation/bulk", SIGN_IN, NOT_THEIRS, NOT_THEIRS, 400),
+        ("get", "/papers/{paper}/merge", SIGN_IN, NOT_THEIRS, NOT_THEIRS, SHOWN),
+        ("post", "/papers/{paper}/merge", SIGN_IN, NOT_THEIRS, NOT_THEIRS, 400),
+        ("get", "/papers/{paper}/claims/propose", SHOWN, SHOWN, SHOWN, SHOWN),
+        ("post", "/papers/{paper}/claims/propose", 400, 400, 400, 400),
+        ("get", "/proposals", SIGN_IN, SHOWN, SHOWN, SHOWN),
+        ("get", "/proposals/{proposal}", SIGN_IN, SHOWN, NOT_HERE, SHOWN),
+        ("post", "/proposals/{proposal}", SIGN_IN, NOT_THEIRS, NOT_HERE, 400),
+        ("get", "/account/letters", SIGN_IN, SHOWN, SHOWN, SHOWN),
+        ("get", "/feeds/decisions.atom", SHOWN, SHOWN, SHOWN, SHOWN),
         ("get", "/changes", SHOWN, SHOWN, SHOWN, SHOWN),
         ("get", "/changes/{change}/undo", SIGN_IN, NOT_THEIRS, NOT_THEIRS, SHOWN),
         ("post", "/changes/{change}/undo", SIGN_IN, NOT_THEIRS, NOT_THEIRS, 409),
@@ -41,9 +52,17 @@ def technique(db):
 def test_who_may_do_what(
     client, ben, cy, ada, technique, method, address, anonymous, ben_may, cy_may, ada_may
 ):
-    make_edited(ada, technique)
+    paper = make_edited(ada, technique)
     entry = make_entry(ben, bib_entry(title="Of Ben"))
-    ids = {"entry": entry.pk, "submission": entry.submission_id, "change": Change.objects.first().pk}
+    claim = {"metric": "speedup_x", "value": 2.0, "locator": "Table 1"}
+    proposal = proposals.propose(paper, claim, who=ben, why="It says so")
+    ids = {
+        "paper": paper.key,
+        "proposal": proposal.pk,
+        "entry": entry.pk,
+        "submission": entry.submission_id,
+        "change": Change.objects.first().pk,
+    }
     address = address.format(**ids)
     answers = []
     for user in (None, ben, cy, ada):

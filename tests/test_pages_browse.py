@@ -86,11 +86,14 @@ def test_a_paper_leads_with_its_evidence(client):
     assert "Adding Up Less Invented, Ida; Made, Max; and others ICXX, 2024 · arxiv:2401.00001" in text
     assert "Unverified facts." in text
     assert (
-        "Speed-up x; against adding everything up Table 1 2× 1.5× – 2.5× editor's range"
+        "Speed-up x; against adding everything up Table 1 Propose a correction of Speed-up 2× 1.5× – 2.5× editor's range"
         " 3× 2× 1.90× – 2.10× 95 %, n = 30 same direction"
         f" run {run.pk} on Invented GPU Smaller."
     ) in text
-    assert "Speed-up unverified x Fig. 3 7× – not yet No recipe measures this paper yet." in text
+    assert (
+        "Speed-up unverified x Fig. 3 Propose a correction of Speed-up 7× – not yet No recipe measures this paper yet."
+        in text
+    )
 
 
 def test_a_smoke_run_is_no_evidence(client):

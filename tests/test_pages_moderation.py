@@ -29,7 +29,7 @@ def test_the_queue_is_oldest_first_by_submission(client, ada, ben, cy, technique
     page = client.get("/moderation")
     shown = [(line.entry.submission_id, line.facts.title) for line in page.context["lines"]]
     assert shown == [(first.pk, "One"), (first.pk, "Two"), (second.pk, "Three")]
-    assert page.context["counts"] == {"waiting": 3, "invalid": 1, "rejected": 0}
+    assert page.context["counts"] == {"waiting": 3, "invalid": 1, "accepted": 0, "merged": 0, "rejected": 0}
     invalid = client.get("/moderation?show=invalid")
     assert [line.entry.position for line in invalid.context["lines"]] == [2]
 

@@ -3,7 +3,7 @@
 Only moderation.py writes papers and claims, so that every change is kept and can be undone.
 """
 
-from papers.models.claims import Claim
+from papers.models.claims import Claim, ClaimedNumber, ClaimProposal
 from papers.models.history import Change
 from papers.models.literature import AXES, FormerKey, Identifier, Paper, Technique
 from papers.models.lookups import Link, Lookup, SavedQuery, Sighting, Turn, Update
@@ -14,6 +14,8 @@ __all__ = [
     "AXES",
     "Change",
     "Claim",
+    "ClaimProposal",
+    "ClaimedNumber",
     "Entry",
     "FormerKey",
     "Identifier",

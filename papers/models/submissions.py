@@ -22,9 +22,11 @@ class Submission(models.Model):
     )
     remarks = models.JSONField(default=list, help_text="What of the text is no reference, a sentence each")
     created = models.DateTimeField(auto_now_add=True)
+    told = models.DateTimeField(null=True, help_text="When the submitter's one e-mail about it was taken up")
 
     class Meta:
         ordering = ["-created"]
+        indexes = [models.Index(fields=["id"], condition=Q(told=None), name="submission_untold")]
 
     def __str__(self) -> str:
         return f"Submission {self.pk}"
@@ -90,6 +92,7 @@ class Entry(models.Model):
                 "id", name="entry_waits_for_metadata", condition=Q(found="incomplete", decision="pending")
             )
         ]
+        verbose_name_plural = "entries"
         constraints = [
             models.UniqueConstraint(fields=["submission", "position"], name="entry_position_once"),
             one_of("found", ["new", "known", "incomplete", "invalid"], "entry_found_known"),
