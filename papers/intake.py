@@ -137,8 +137,11 @@ class Earlier:
     @classmethod
     def of(cls, submission: Submission) -> Self:
         earlier = cls()
-        for found, fields in submission.entries.order_by("position").values_list("found", "fields"):
-            earlier.add(found, Facts.from_json(fields))
+        # What comparing needs, for abstracts are long and entries many.
+        names = ("title", "authors", "authors_complete", "year", "identifiers")
+        entries = submission.entries.order_by("position")
+        for found, *values in entries.values_list("found", *(f"fields__{name}" for name in names)):
+            earlier.add(found, Facts(**dict(zip(names, values, strict=True))))
         return earlier
 
     def add(self, found: str, facts: Facts) -> None:

@@ -227,6 +227,22 @@ def test_an_entry_of_bibtex_that_lacks_a_title_but_has_a_doi_can_be_completed():
     assert [each.can_be_completed for each in (lacking, faulty, nameless)] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        ("TY  - JOUR\n", "AU  - A, B\n"),
+        ("TY  - JOUR\n", "a\n"),
+        ("https://", "."),
+        ("{", '"a":1,'),
+        ("", "-a"),
+    ],
+    ids=["authors", "one value", "dots", "keys", "hyphens"],
+)
+def test_hostile_text_takes_no_more_than_linear_time(begin, piece):
+    """A quarter of a megabyte of each; what was quadratic took minutes."""
+    assert len(read(begin + piece * (2**18 // len(piece)))) == 1
+
+
 def test_latex_is_read_in_bibtex_alone():
     title = r"{\'E}tude of $5 \& more"
     facts = make_facts(title=title)
