@@ -1,17 +1,18 @@
 """Which paper is it? One paper, all its names: identifiers first, then title, first author and year."""
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from papers.facts import Facts
+from papers.folding import fold
 from papers.identifiers import LABELS, Name, canonical, equivalents
 from papers.identifiers import normalise as normalise  # part of what this module offers
 from papers.identifiers import recognise as recognise
 from papers.models import Identifier, Paper
+from papers.nearness import surely_same_people
 
 Reference = TypeVar("Reference")
 
@@ -20,7 +21,6 @@ _STOP_WORDS = frozenset(
     "towards toward at by via as its it your not".split()
 )
 _KEY_LONGEST = 80
-_PLAIN_LETTERS = str.maketrans({"ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "đ": "d", "ı": "i", "þ": "th"})
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,11 @@ class Index(Generic[Reference]):
             if (scheme, value) in self._named:
                 return self._named[scheme, value], f"same {LABELS[scheme]}, {value}"
         for other, reference in self._titled.get(_title_and_author(facts), ()):
-            if _years_agree(facts, other) and not _two_arxiv_ids(facts, other):
+            if (
+                _years_agree(facts, other)
+                and not two_arxiv_ids(facts, other)
+                and surely_same_people(facts, other)
+            ):
                 apart = "" if other.year == facts.year else ", a year apart"
                 return reference, f"same title and first author{apart}"
         return None
@@ -110,11 +114,6 @@ def surname_key(authors: str) -> str:
     words = [word for part in surname.split() if (word := _letters(part))]
     # "OpenAI Dota Team" and "Debnath" have no first name: all of it is the name.
     return words[-1] if words else ""
-
-
-def fold(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c)).translate(_PLAIN_LETTERS)
 
 
 def make_key(facts: Facts, taken: Container[str]) -> str:
@@ -163,7 +162,7 @@ def _years_agree(one: Facts, other: Facts) -> bool:
     return one.year is not None and other.year is not None and abs(one.year - other.year) <= 1
 
 
-def _two_arxiv_ids(one: Facts, other: Facts) -> bool:
+def two_arxiv_ids(one: Facts, other: Facts) -> bool:
     """Two different arXiv ids are two papers, whatever their titles."""
     ids, others = ({v for scheme, v in facts.identifiers if scheme == "arxiv"} for facts in (one, other))
     return bool(ids and others and not ids & others)

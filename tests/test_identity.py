@@ -108,7 +108,10 @@ def test_unknown_names_lead_nowhere(scheme, value):
         ({"title": "Other", "identifiers": [["arxiv", "2205.00001"]]}, "same arXiv id, 2205.00001"),
         ({"title": "ADDING up — less!"}, "same title and first author"),
         ({"title": "Adding Up Less", "year": 2025}, "same title and first author, a year apart"),
-        ({"title": "Adding up less", "authors": "van Invented, I."}, "same title and first author"),
+        (
+            {"title": "Adding up less", "authors": "van Invented, I. and Made, M."},
+            "same title and first author",
+        ),
         ({"title": "Adding up less", "identifiers": [["doi", "10.5555/x"]]}, "same title and first author"),
     ],
 )

@@ -45,7 +45,7 @@ def test_pasted_text_becomes_a_submission_with_a_line_for_each_entry(client, ben
     assert sent.url == f"/submissions/{submission.pk}"
     assert (submission.submitted_by, submission.text, submission.note) == (ben, THREE, "From my reading list")
     page = client.get(sent.url)
-    assert page.context["counts"] == {"new": 1, "known": 1, "invalid": 1}
+    assert page.context["counts"] == {"new": 1, "known": 1, "possible": 0, "invalid": 1}
     assert [line.entry.found for line in page.context["lines"]] == ["new", "known", "invalid"]
     text = text_of(page)
     assert "3 references found: 1 new, 1 already here, 1 invalid." in text

@@ -35,6 +35,7 @@ class Entry(models.Model):
     class Found(models.TextChoices):
         NEW = "new"
         KNOWN = "known", "already here"
+        POSSIBLE = "possible", "possible duplicate"
         INVALID = "invalid"
 
     class Decision(models.TextChoices):
@@ -68,7 +69,7 @@ class Entry(models.Model):
         ordering = ["submission_id", "position"]
         constraints = [
             models.UniqueConstraint(fields=["submission", "position"], name="entry_position_once"),
-            one_of("found", ["new", "known", "invalid"], "entry_found_known"),
+            one_of("found", ["new", "known", "possible", "invalid"], "entry_found_known"),
             one_of("decision", ["pending", "accepted", "merged", "rejected"], "entry_decision_known"),
             must(
                 Q(decision="pending", decided__isnull=True)
