@@ -1,6 +1,6 @@
-"""Which paper is it? Precision and recall of the exact rule and of the suspicion on a labelled set, held-out half.
+"""Which paper is it? Precision and recall of the exact rule and of the suspicion on the held-out half of a set.
 
-`--choose` shows instead what the limits of papers/nearness.py give on the other half, by which they were chosen.
+`--choose` shows instead what the limits of papers/nearness.py give on the other half: so they were chosen.
 `--wrong` names what went wrong.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-import django  # noqa: E402
+import django
 
 django.setup()
 
@@ -142,9 +142,8 @@ def main():
     here = sum(1 for case in cases if case.same)
     half = "chosen by" if options.choose else "held out"
     print(machine())
-    print(
-        f"{len(papers):,} papers; {len(cases):,} references ({half}): {here:,} here, {len(cases) - here:,} not"
-    )
+    counts = f"{here:,} here, {len(cases) - here:,} not"
+    print(f"{len(papers):,} papers; {len(cases):,} references ({half}): {counts}")
     choose(papers, cases) if options.choose else report(papers, cases, options.wrong)
 
 

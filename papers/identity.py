@@ -66,11 +66,7 @@ class Index(Generic[Reference]):
             if (scheme, value) in self._named:
                 return self._named[scheme, value], f"same {LABELS[scheme]}, {value}"
         for other, reference in self._titled.get(_title_and_author(facts), ()):
-            if (
-                _years_agree(facts, other)
-                and not two_arxiv_ids(facts, other)
-                and surely_same_people(facts, other)
-            ):
+            if _one_paper(facts, other):
                 apart = "" if other.year == facts.year else ", a year apart"
                 return reference, f"same title and first author{apart}"
         return None
@@ -156,6 +152,12 @@ def _letters(text: str) -> str:
 
 def _title_and_author(facts: Facts) -> tuple[str, str]:
     return title_key(facts.title), surname_key(facts.authors)
+
+
+def _one_paper(facts: Facts, other: Facts) -> bool:
+    """Given the same title and surname of the first author."""
+    known_apart = not _years_agree(facts, other) or two_arxiv_ids(facts, other)
+    return not known_apart and surely_same_people(facts, other)
 
 
 def _years_agree(one: Facts, other: Facts) -> bool:

@@ -1,6 +1,6 @@
 """What people send in: kept exactly as typed, one Entry for each reference in it, nothing dropped.
 
-An entry is new, already here, possibly here, or invalid with the line and the remedy; a moderator decides later.
+An entry is new, already here, perhaps here, or invalid with line and remedy; a moderator decides later.
 """
 
 import codecs

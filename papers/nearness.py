@@ -1,6 +1,6 @@
 """Nearly the same title by the same people: a suspicion in words, never a judgement.
 
-The limits were chosen on one half of the labelled set of benchmarks/identity.py, which reports the other half.
+The limits were chosen on one half of a labelled set; benchmarks/identity.py reports the other half.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Possible duplicates: found by what near-duplicates share, then judged by nearness.py; a moderator decides.
 
-Two papers are compared when their titles begin or end alike, or their first author is the same, years being near.
+Two papers are compared when their titles begin or end alike, or the first author is the same in near years.
 """
 
 from collections import defaultdict
@@ -51,13 +51,11 @@ class Neighbours(Generic[Reference]):
         seen = set()
         for label in _labels(facts):
             for other, reference in self._shelves.get(label, ()):
-                if (
-                    id(other) not in seen
-                    and not two_arxiv_ids(facts, other)
-                    and (found := near(facts, other))
-                ):
-                    yield found, reference
+                if id(other) in seen or two_arxiv_ids(facts, other):
+                    continue
                 seen.add(id(other))
+                if found := near(facts, other):
+                    yield found, reference
 
 
 def suspect_all(many: Sequence[Facts]) -> list[Match | None]:

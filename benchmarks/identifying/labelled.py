@@ -34,7 +34,7 @@ def corpus():
 
 
 def cases(papers):
-    """Every case. Whether it is held out hangs on the paper it was made from, so no paper is on both sides."""
+    """Every case. Whether it is held out hangs on the paper it was made from: none is on both sides."""
     ranked = list(papers.values())
     for facts in ranked:
         chance = random.Random(facts.key)

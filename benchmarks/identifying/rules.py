@@ -1,4 +1,4 @@
-"""The rules that are compared: each is given the papers by key, and then finds the key of a reference or None."""
+"""The rules compared: each is given the papers by key, and then finds the key of a reference or None."""
 
 from rapidfuzz import fuzz, process
 
