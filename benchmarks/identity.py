@@ -1,4 +1,4 @@
-"""Which paper is it? Precision and recall of the exact rule and of the suspicion on the held-out half of a set.
+"""Which paper is it? Precision and recall of the exact rule and the suspicion on the held-out half of a set.
 
 `--choose` shows instead what the limits of papers/nearness.py give on the other half: so they were chosen.
 `--wrong` names what went wrong.

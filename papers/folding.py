@@ -8,3 +8,8 @@ _PLAIN_LETTERS = str.maketrans({"ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "�
 def fold(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c)).translate(_PLAIN_LETTERS)
+
+
+def title_key(title: str) -> str:
+    """Letters and digits of a title without case or accents, so that spelling makes no second paper."""
+    return ("".join(c for c in fold(title) if c.isalnum()) or title.strip().casefold())[:200]

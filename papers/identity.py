@@ -1,4 +1,7 @@
-"""Which paper is it? One paper, all its names: identifiers first, then title, first author and year."""
+"""Which paper is it? One paper, all its names: identifiers first, then title, authors and year.
+
+What is only nearly the same is a suspicion, for a moderator to judge.
+"""
 
 import re
 from collections import defaultdict
@@ -6,13 +9,16 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from django.db.models import Prefetch
+
 from papers.facts import Facts
-from papers.folding import fold
+from papers.folding import fold, title_key
 from papers.identifiers import LABELS, Name, canonical, equivalents
 from papers.identifiers import normalise as normalise  # part of what this module offers
 from papers.identifiers import recognise as recognise
 from papers.models import Identifier, Paper
-from papers.nearness import surely_same_people
+from papers.nearness import surely_same_people, two_arxiv_ids
+from papers.neighbours import Neighbours, candidates
 
 Reference = TypeVar("Reference")
 
@@ -48,11 +54,13 @@ class Index(Generic[Reference]):
     def __init__(self) -> None:
         self._named: dict[Name, Reference] = {}
         self._titled: dict[tuple[str, str], list[tuple[Facts, Reference]]] = defaultdict(list)
+        self.neighbours: Neighbours[Reference] = Neighbours()
 
     def add(self, facts: Facts, reference: Reference) -> None:
         for name in names_of(facts):
             self._named.setdefault(name, reference)
         self._titled[_title_and_author(facts)].append((facts, reference))
+        self.neighbours.add(facts, reference)
 
     def named(self, text: str) -> Reference | None:
         """The first reference that goes by an identifier, in any spelling."""
@@ -71,6 +79,10 @@ class Index(Generic[Reference]):
                 return reference, f"same title and first author{apart}"
         return None
 
+    def suspect(self, facts: Facts) -> tuple[Reference, str] | None:
+        """The reference that may be the same paper, when find() knows none, and why."""
+        return self.neighbours.find(facts)
+
 
 def names_of(facts: Facts) -> list[Name]:
     return [name for scheme, value in facts.identifiers for name in equivalents(scheme, value)]
@@ -83,12 +95,37 @@ def match(facts: Facts) -> Match | None:
 
 def match_all(many: Sequence[Facts]) -> list[Match | None]:
     """match() for each, in two queries for all of them together."""
-    index = index_around(many)
+    index = _surely_around(many)
     return [Match(*found) if (found := index.find(facts)) else None for facts in many]
 
 
-def index_around(many: Iterable[Facts]) -> Index[Paper]:
-    """An index of the stored papers that could be one of these."""
+def suspect_all(many: Sequence[Facts]) -> list[Match | None]:
+    """For each the stored paper that it may be, though nothing proves it; in six queries for all of them."""
+    neighbours = _add_neighbours(Neighbours(), many)
+    found = [neighbours.find(facts) for facts in many]
+    papers = Paper.objects.in_full().in_bulk([paper.pk for paper, _ in filter(None, found)])
+    return [Match(papers[one[0].pk], one[1]) if one else None for one in found]
+
+
+def index_around(many: Sequence[Facts]) -> Index[Paper]:
+    """An index of the stored papers that could be one of these, or nearly."""
+    index = _surely_around(many)
+    _add_neighbours(index.neighbours, many)
+    return index
+
+
+def _add_neighbours(neighbours: Neighbours[Paper], many: Sequence[Facts]) -> Neighbours[Paper]:
+    """Papers nearly like these, without what comparing does not need."""
+    arxiv = Prefetch("identifiers", Identifier.objects.filter(scheme="arxiv"))
+    papers = Paper.objects.filter(pk__in=candidates(many)).only("title", "authors", "year").order_by("pk")
+    for paper in papers.prefetch_related(arxiv):
+        names = [[name.scheme, name.value] for name in paper.identifiers.all()]
+        facts = Facts(title=paper.title, authors=paper.authors, year=paper.year, identifiers=names)
+        neighbours.add(facts, paper)
+    return neighbours
+
+
+def _surely_around(many: Iterable[Facts]) -> Index[Paper]:
     values = {value for facts in many for _, value in names_of(facts)}
     titles = {title_key(facts.title) for facts in many}
     named = Identifier.objects.filter(value__in=values).values("paper")
@@ -97,11 +134,6 @@ def index_around(many: Iterable[Facts]) -> Index[Paper]:
     for paper in papers.order_by("pk").prefetch_related("identifiers", "techniques"):
         index.add(Facts.of(paper), paper)
     return index
-
-
-def title_key(title: str) -> str:
-    """Letters and digits of a title without case or accents, so that spelling makes no second paper."""
-    return ("".join(c for c in fold(title) if c.isalnum()) or title.strip().casefold())[:200]
 
 
 def surname_key(authors: str) -> str:
@@ -162,9 +194,3 @@ def _one_paper(facts: Facts, other: Facts) -> bool:
 
 def _years_agree(one: Facts, other: Facts) -> bool:
     return one.year is not None and other.year is not None and abs(one.year - other.year) <= 1
-
-
-def two_arxiv_ids(one: Facts, other: Facts) -> bool:
-    """Two different arXiv ids are two papers, whatever their titles."""
-    ids, others = ({v for scheme, v in facts.identifiers if scheme == "arxiv"} for facts in (one, other))
-    return bool(ids and others and not ids & others)

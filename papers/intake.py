@@ -10,18 +10,13 @@ from collections.abc import Iterator, Set
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from papers import bibtex, identity, neighbours
+from papers import bibtex, identity
+from papers.facts import Facts
 from papers.models import Entry, Paper, Submission, Technique
 from papers.reference import Reading, interpret
 
 MAX_BYTES = 5 * 2**20
 MAX_ENTRIES = 10_000
-Stored = tuple[identity.Index[Paper], neighbours.Neighbours[Paper]]
-Earlier = tuple[identity.Index[int], neighbours.Neighbours[int]]
-_FINDINGS = (
-    (Entry.Found.KNOWN, "Already here", "The same as"),
-    (Entry.Found.POSSIBLE, "Perhaps already here", "Perhaps the same as"),
-)
 _BLOCK = re.compile(r"@\w*[ \t]*[{(]")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -76,14 +71,12 @@ def submit(text: str, *, who: AbstractBaseUser | None, filename: str = "", note:
 
 
 def _entries(submission: Submission, readings: list[Reading]) -> Iterator[Entry]:
-    sound = [reading.facts for reading in readings if not reading.faults]
-    stored = identity.index_around(sound), neighbours.around(sound)
-    earlier: Earlier = identity.Index(), neighbours.Neighbours()
+    stored = identity.index_around([reading.facts for reading in readings if not reading.faults])
+    earlier: identity.Index[int] = identity.Index()
     for position, reading in enumerate(readings, start=1):
         found, reason, paper = _judge(reading, stored, earlier)
         if found != Entry.Found.INVALID:
-            for seen in earlier:
-                seen.add(reading.facts, position)
+            earlier.add(reading.facts, position)
         yield Entry(
             submission=submission,
             position=position,
@@ -96,14 +89,26 @@ def _entries(submission: Submission, readings: list[Reading]) -> Iterator[Entry]
         )
 
 
-def _judge(reading: Reading, stored: Stored, earlier: Earlier) -> tuple[Entry.Found, str, Paper | None]:
+def _judge(
+    reading: Reading, stored: identity.Index[Paper], earlier: identity.Index[int]
+) -> tuple[Entry.Found, str, Paper | None]:
     if reading.faults:
         return Entry.Found.INVALID, "\n".join(reading.faults), None
-    for (found, here, same), papers, entries in zip(_FINDINGS, stored, earlier, strict=True):
-        if twin := papers.find(reading.facts):
-            return found, f"{here}: {twin[1]}.", twin[0]
-        if twin := entries.find(reading.facts):
-            return found, f"{same} entry {twin[0]} of this submission: {twin[1]}.", None
+    if same := stored.find(reading.facts):
+        return Entry.Found.KNOWN, f"Already here: {same[1]}.", same[0]
+    if same := earlier.find(reading.facts):
+        return Entry.Found.KNOWN, f"The same as entry {same[0]} of this submission: {same[1]}.", None
+    return _suspect(reading.facts, stored, earlier)
+
+
+def _suspect(
+    facts: Facts, stored: identity.Index[Paper], earlier: identity.Index[int]
+) -> tuple[Entry.Found, str, Paper | None]:
+    if twin := stored.suspect(facts):
+        return Entry.Found.POSSIBLE, f"Perhaps already here: {twin[1]}.", twin[0]
+    if twin := earlier.suspect(facts):
+        reason = f"Perhaps the same as entry {twin[0]} of this submission: {twin[1]}."
+        return Entry.Found.POSSIBLE, reason, None
     return Entry.Found.NEW, "", None
 
 

@@ -82,6 +82,12 @@ def surely_same_people(one: Facts, other: Facts) -> bool:
     return _same(people[0], others[0]) and shared >= enough
 
 
+def two_arxiv_ids(one: Facts, other: Facts) -> bool:
+    """Two different arXiv ids are two papers, whatever their titles."""
+    ids, others = ({v for scheme, v in facts.identifiers if scheme == "arxiv"} for facts in (one, other))
+    return bool(ids and others and not ids & others)
+
+
 def same_people(authors: str, others: str) -> float:
     """The share of the shorter list of authors that is in the longer; half when one of them is empty."""
     people, theirs = _people(authors), _people(others)

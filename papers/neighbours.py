@@ -4,16 +4,14 @@ Two papers are compared when their titles begin or end alike, or the first autho
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from django.db import connection
-from django.db.models import Prefetch
 
 from papers.facts import Facts
-from papers.identity import Match, title_key, two_arxiv_ids
-from papers.models import Identifier, Paper
-from papers.nearness import MOST_YEARS, Near, near
+from papers.folding import title_key
+from papers.nearness import MOST_YEARS, Near, near, two_arxiv_ids
 
 Reference = TypeVar("Reference")
 
@@ -58,28 +56,9 @@ class Neighbours(Generic[Reference]):
                     yield found, reference
 
 
-def suspect_all(many: Sequence[Facts]) -> list[Match | None]:
-    """For each the stored paper that it may be; in a constant number of queries for all of them together."""
-    neighbours = around(many)
-    found = [neighbours.find(facts) for facts in many]
-    papers = Paper.objects.in_full().in_bulk([paper.pk for paper, _ in filter(None, found)])
-    return [Match(papers[one[0].pk], one[1]) if one else None for one in found]
-
-
-def around(many: Iterable[Facts]) -> Neighbours[Paper]:
-    """The stored papers that each of these is to be compared with, without what comparing does not need."""
-    arxiv = Prefetch("identifiers", Identifier.objects.filter(scheme="arxiv"))
-    papers = Paper.objects.filter(pk__in=_candidates(many)).only("title", "authors", "year").order_by("pk")
-    neighbours: Neighbours[Paper] = Neighbours()
-    for paper in papers.prefetch_related(arxiv):
-        names = [[name.scheme, name.value] for name in paper.identifiers.all()]
-        facts = Facts(title=paper.title, authors=paper.authors, year=paper.year, identifiers=names)
-        neighbours.add(facts, paper)
-    return neighbours
-
-
-def _candidates(many: Iterable[Facts]) -> list[int]:
-    keys = [title_key(facts.title) for facts in many]
+def candidates(many: Sequence[Facts]) -> list[int]:
+    """The stored papers with which each of these is to be compared."""
+    keys = [key for facts in many if (key := title_key(facts.title))]
     firsts = sorted({(_first_author(facts), facts.year) for facts in many if facts.authors and facts.year})
     sent = {
         "heads": sorted({key[:LETTERS] for key in keys}),
@@ -94,8 +73,8 @@ def _candidates(many: Iterable[Facts]) -> list[int]:
 
 def _labels(facts: Facts) -> list[tuple[str, str]]:
     key = title_key(facts.title)
-    labels = [("begins", key[:LETTERS]), ("ends", key[-LETTERS:])]
-    return [*labels, ("author", _first_author(facts))] if facts.authors else labels
+    labels = ("begins", key[:LETTERS]), ("ends", key[-LETTERS:]), ("author", _first_author(facts))
+    return [(how, label) for how, label in labels if label and key]
 
 
 def _first_author(facts: Facts) -> str:

@@ -7,6 +7,7 @@ from papers.models.claims import Claim
 from papers.models.history import Change
 from papers.models.literature import AXES, FormerKey, Identifier, Paper, Technique
 from papers.models.submissions import Entry, Submission
+from papers.models.suggestions import Learnt
 
 __all__ = [
     "AXES",
@@ -15,6 +16,7 @@ __all__ = [
     "Entry",
     "FormerKey",
     "Identifier",
+    "Learnt",
     "Paper",
     "Submission",
     "Technique",
