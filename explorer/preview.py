@@ -14,7 +14,7 @@ from papers.models import Entry, Paper, Technique
 class Line:
     """One entry. `paper` is what it would be merged with or what it became; `why`, how it was recognised.
 
-    `doubtful`: it may be that paper or another. `suggested`: techniques with their percent, the likeliest first.
+    `doubtful`: it may be that paper or another. `suggested`: techniques with their chance in percent.
     """
 
     entry: Entry
@@ -56,7 +56,8 @@ def as_sent(entries):
     """Lines for the submitter, with the match that was found when the entries came in."""
     lines = [Line(entry, Facts.from_json(entry.fields), entry.paper, entry.reason) for entry in entries]
     for line in lines:
-        line.doubtful = line.entry.found == Entry.Found.POSSIBLE
+        if line.entry.found == Entry.Found.POSSIBLE and line.paper:
+            line.doubtful, line.why = True, line.why.partition(": ")[2].rstrip(".")
     return _with_suggestions(lines, 1)
 
 
@@ -81,7 +82,7 @@ def _match(lines):
 
 
 def _with_suggestions(lines, most):
-    """New papers with the techniques that their titles suggest, by name, and how likely each is in percent."""
+    """New papers with the techniques that their titles suggest: name and chance in percent."""
     model = suggestions.current() if lines else None
     names = dict(Technique.objects.values_list("slug", "name")) if model else {}
     for line in lines if model else ():

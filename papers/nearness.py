@@ -112,11 +112,10 @@ def _same(one: Person, other: Person) -> bool:
 def _alike(one: Title, other: Title, shared: float) -> Near | None:
     whole = _ratio(one.whole, other.whole)
     short = min(one.whole.words.count(" "), other.whole.words.count(" ")) + 1 < MIN_WORDS
+    found = list(_parts(one, other)) if shared >= ALL else []
     if whole >= (LIKE_BY_HALF if shared < ALL or short else LIKE_BY_ALL):
-        return Near(whole, f"titles alike to {whole:.0f} of 100")
-    if shared < ALL:
-        return None
-    return max(_parts(one, other), key=lambda near: near.score, default=None)
+        found.append(Near(whole, f"titles alike to {whole:.0f} of 100"))
+    return max(found, key=lambda near: near.score, default=None)
 
 
 def _parts(one: Title, other: Title) -> Iterator[Near]:
