@@ -62,13 +62,15 @@ class Title(NamedTuple):
 
 def near(one: Facts, other: Facts) -> Near | None:
     """In which way these two may be one paper; None when there is no reason to think so."""
-    if abs((one.year or 0) - (other.year or 0)) > MOST_YEARS:
+    apart = abs((one.year or 0) - (other.year or 0))
+    if apart > MOST_YEARS:
         return None
     shared = same_people(one.authors, other.authors)
     if shared < HALF:
         return None
     found = _alike(_title(one.title), _title(other.title), shared)
-    return found and Near(found.score, f"{found.why}, {_said(shared)}")
+    years = f", {apart} years apart" if apart > 1 else ""
+    return found and Near(found.score, f"{found.why}, {_said(shared)}{years}")
 
 
 def surely_same_people(one: Facts, other: Facts) -> bool:
@@ -112,9 +114,11 @@ def _same(one: Person, other: Person) -> bool:
 def _alike(one: Title, other: Title, shared: float) -> Near | None:
     whole = _ratio(one.whole, other.whole)
     short = min(one.whole.words.count(" "), other.whole.words.count(" ")) + 1 < MIN_WORDS
-    found = list(_parts(one, other)) if shared >= ALL else []
+    found = []
     if whole >= (LIKE_BY_HALF if shared < ALL or short else LIKE_BY_ALL):
-        found.append(Near(whole, f"titles alike to {whole:.0f} of 100"))
+        found.append(Near(whole, "same title" if whole == 100 else f"titles alike to {whole:.0f} of 100"))
+    if shared >= ALL and whole < LIKE_PART:
+        found += _parts(one, other)
     return max(found, key=lambda near: near.score, default=None)
 
 
