@@ -82,11 +82,11 @@ def _changed(facts, chance):
         unnamed(facts, title=_plain(title), authors=" and ".join(map(_plain, authors))),
     )
     yield "first names as initials", unnamed(facts, authors=" and ".join(map(_initial, authors)))
-    yield "one typing error", unnamed(facts, title=_mistyped(title, chance, 1))
-    yield "three typing errors", unnamed(facts, title=_mistyped(title, chance, 3))
+    yield "one typing error", unnamed(facts, title=mistyped(title, chance, 1))
+    yield "three typing errors", unnamed(facts, title=mistyped(title, chance, 3))
     if len(authors) > 1:
         yield "other order of authors", unnamed(facts, authors=" and ".join(authors[1:] + authors[:1]))
-        error = _mistyped(title, chance, 1)
+        error = mistyped(title, chance, 1)
         yield "first author alone, typing error", unnamed(facts, title=error, authors=authors[0])
     if all("," in author for author in authors):
         yield "first and last names exchanged", unnamed(facts, authors=" and ".join(map(_exchanged, authors)))
@@ -132,7 +132,7 @@ def _others(facts, stranger, chance):
         yield "another arXiv id, same title", replace(facts, identifiers=arxiv)
         yield (
             "another arXiv id, like title",
-            replace(facts, title=_mistyped(title, chance, 1), identifiers=arxiv),
+            replace(facts, title=mistyped(title, chance, 1), identifiers=arxiv),
         )
 
 
@@ -160,7 +160,7 @@ def _exchanged(author):
     return f"{first}, {last}"
 
 
-def _mistyped(title, chance, times):
+def mistyped(title, chance, times):
     """A letter lost, doubled, wrong, or changed with its neighbour."""
     for _ in range(times):
         at = chance.choice([at for at, letter in enumerate(title[:-1]) if letter.isalpha()] or [0])
