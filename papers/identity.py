@@ -103,7 +103,7 @@ def suspect_all(many: Sequence[Facts]) -> list[Match | None]:
     """For each the stored paper that it may be, though nothing proves it; in six queries for all of them."""
     neighbours = _add_neighbours(Neighbours(), many)
     found = [neighbours.find(facts) for facts in many]
-    papers = Paper.objects.in_full().in_bulk([paper.pk for paper, _ in filter(None, found)])
+    papers = Paper.objects.in_full().defer("search").in_bulk([paper.pk for paper, _ in filter(None, found)])
     return [Match(papers[one[0].pk], one[1]) if one else None for one in found]
 
 

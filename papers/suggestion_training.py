@@ -20,7 +20,7 @@ from papers.models import Learnt
 from papers.suggestions import SHOWN, Model, digest, terms, text_of
 
 FEWEST = 5  # papers of a technique, or there is nothing to learn of it
-FOLDS = 5
+FOLDS = 3  # by which the confidence is learnt: each costs a training
 STRENGTH = 3.0  # how little the weights are held back; 1 to 30 differ by a percent in cross-validation
 DIGITS = 3
 
@@ -59,7 +59,7 @@ def train(papers: Sequence[Facts]) -> Learnt:
 
 def learn(lesson: Lesson) -> Model:
     words, scorer = _fit(lesson.texts, lesson.has)
-    slope, offset = calibrate(out_of_fold(lesson), lesson.has)
+    slope, offset = calibrate(out_of_fold(lesson, FOLDS), lesson.has)
     coefficients = np.vstack([one.coef_[0] for one in scorer.estimators_]).round(DIGITS)
     names = list(words.get_feature_names_out())
     return Model(
@@ -73,17 +73,17 @@ def learn(lesson: Lesson) -> Model:
     )
 
 
-def out_of_fold(lesson: Lesson) -> np.ndarray:
+def out_of_fold(lesson: Lesson, parts: int) -> np.ndarray:
     """The score of each paper for each technique by a model that never saw that paper."""
     scores = np.zeros(lesson.has.shape)
-    for seen, unseen in folds(lesson):
+    for seen, unseen in folds(lesson, parts):
         words, scorer = _fit([lesson.texts[at] for at in seen], lesson.has[seen])
         scores[unseen] = scorer.decision_function(words.transform([lesson.texts[at] for at in unseen]))
     return scores
 
 
-def folds(lesson: Lesson) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    return KFold(FOLDS, shuffle=True, random_state=0).split(lesson.texts)
+def folds(lesson: Lesson, parts: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    return KFold(parts, shuffle=True, random_state=0).split(lesson.texts)
 
 
 def calibrate(scores: np.ndarray, has: np.ndarray) -> tuple[float, float]:
