@@ -82,13 +82,15 @@ def _match(lines):
 
 
 def _with_suggestions(lines, most):
-    """New papers with the techniques that their titles suggest: name and chance in percent."""
+    """New papers with the techniques that their titles suggest: slug, name and chance in percent."""
     model = suggestions.current() if lines else None
     names = dict(Technique.objects.values_list("slug", "name")) if model else {}
     for line in lines if model else ():
         if line.pending and line.facts.title and (line.doubtful or not line.paper):
             found = model.suggest(line.facts, most)
             line.suggested = [
-                (names[one.technique], round(100 * one.confidence)) for one in found if one.technique in names
+                (one.technique, names[one.technique], round(100 * one.confidence))
+                for one in found
+                if one.technique in names
             ]
     return lines

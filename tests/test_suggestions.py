@@ -53,11 +53,13 @@ def test_the_desk_shows_them_and_ticks_nothing(client, ada, ben, learnt):
     entry = make_entry(ben, title="Adding Sparse Rows")
     client.force_login(ben)
     sent = client.get(f"/submissions/{entry.submission_id}")
-    assert [name for name, _ in sent.context["lines"][0].suggested] == ["Sparse Sums"]
+    assert [slug for slug, *_ in sent.context["lines"][0].suggested] == [SUMS]
     client.force_login(ada)
     page = client.get("/moderation")
     assert "The title suggests Sparse Sums" in text_of(page)
     assert "checked" not in page.content.decode()
+    boxes = page.content.decode().count(f'name="techniques" value="{SUMS}"')
+    assert boxes == 2  # beside the suggestion too, so that one click takes it
 
 
 def test_the_desk_works_without(client, ada, ben, corpus):
