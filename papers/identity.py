@@ -9,8 +9,6 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from django.db.models import Prefetch
-
 from papers.facts import Facts
 from papers.folding import fold, title_key
 from papers.identifiers import LABELS, Name, canonical, equivalents
@@ -115,13 +113,15 @@ def index_around(many: Sequence[Facts]) -> Index[Paper]:
 
 
 def _add_neighbours(neighbours: Neighbours[Paper], many: Sequence[Facts]) -> Neighbours[Paper]:
-    """Papers nearly like these, without what comparing does not need."""
-    arxiv = Prefetch("identifiers", Identifier.objects.filter(scheme="arxiv"))
-    papers = Paper.objects.filter(pk__in=candidates(many)).only("title", "authors", "year").order_by("pk")
-    for paper in papers.prefetch_related(arxiv):
-        names = [[name.scheme, name.value] for name in paper.identifiers.all()]
-        facts = Facts(title=paper.title, authors=paper.authors, year=paper.year, identifiers=names)
-        neighbours.add(facts, paper)
+    """Papers nearly like these, by what comparing needs; reading them whole would take most of the time."""
+    found, arxiv = candidates(many), defaultdict(list)
+    names = Identifier.objects.filter(scheme="arxiv", paper__in=found).order_by()
+    for pk, scheme, value in names.values_list("paper_id", "scheme", "value"):
+        arxiv[pk].append([scheme, value])
+    papers = Paper.objects.filter(pk__in=found).order_by("pk")
+    for pk, title, authors, year in papers.values_list("pk", "title", "authors", "year"):
+        facts = Facts(title=title, authors=authors, year=year, identifiers=arxiv[pk])
+        neighbours.add(facts, Paper(pk=pk, title=title))
     return neighbours
 
 
