@@ -1,15 +1,16 @@
 """What an entry says and what it would do here, for those who sent it and for those who decide."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db.models import Count
 
 from explorer.forms_desk import DecisionForm
 from explorer.history import beside, differences
-from papers import completion, identity, mentions, moderation
+from explorer.twins import compared
+from papers import completion, identity, mentions, moderation, suggestions
 from papers.facts import Facts
-from papers.models import Entry, Paper
+from papers.models import Entry, Paper, Technique
 
 # What a text was made of, one and many.
 FORMATS = {
@@ -58,12 +59,17 @@ class Contents:
 
 @dataclass
 class Line:
-    """One entry. `paper` is what it would be merged with or what it became; `why`, how it was recognised."""
+    """One entry. `paper` is what it would be merged with or what it became; `why`, how it was recognised.
+
+    `doubtful`: it may be that paper or another. `suggested`: techniques with their chance in percent.
+    """
 
     entry: Entry
     facts: Facts
     paper: Paper | None
     why: str = ""
+    doubtful: bool = False
+    suggested: list = field(default_factory=list)
     form: DecisionForm | None = None
 
     @property
@@ -101,26 +107,54 @@ class Line:
         return beside(here, sent, here | moderation.additions(self.facts, self.paper))
 
     @property
+    def compared(self):
+        """The entry beside the paper that it may be."""
+        return compared(Facts.of(self.paper), self.facts)
+
+    @property
     def pending(self):
         return self.entry.decision == Entry.Decision.PENDING
 
 
 def as_sent(entries):
     """Lines for the submitter, with the match that was found when the entries came in."""
-    return [Line(entry, Facts.from_json(entry.fields), entry.paper, entry.reason) for entry in entries]
+    lines = [Line(entry, Facts.from_json(entry.fields), entry.paper, entry.reason) for entry in entries]
+    for line in lines:
+        if line.entry.found == Entry.Found.POSSIBLE and line.paper:
+            line.doubtful, line.why = True, line.why.partition(": ")[2].rstrip(".")
+    return _with_suggestions(lines, 1)
 
 
 def to_decide(entries, form=None):
     """Lines for the moderator, matched with the papers here now; `form` is what was typed on the one."""
-    many = [Facts.from_json(entry.fields) for entry in entries]
-    matches = identity.match_all(many)
-    return [_to_decide(*three, form) for three in zip(entries, many, matches, strict=True)]
+    lines = [Line(entry, Facts.from_json(entry.fields), entry.paper, entry.reason) for entry in entries]
+    _match([line for line in lines if line.pending and line.entry.found != Entry.Found.INVALID])
+    for line in lines:
+        line.form = form or DecisionForm()
+        line.form.initial = {"techniques": line.facts.techniques}
+    return _with_suggestions(lines, suggestions.SHOWN)
 
 
-def _to_decide(entry, facts, match, form):
-    line = Line(entry, facts, entry.paper, entry.reason)
-    if line.pending and entry.found != Entry.Found.INVALID:
+def _match(lines):
+    """Give each the paper that it is by now, or may be."""
+    for line, match in zip(lines, identity.match_all([line.facts for line in lines]), strict=True):
         line.paper, line.why = (match.paper, match.why) if match else (None, "")
-    line.form = form or DecisionForm()
-    line.form.initial = {"techniques": facts.techniques}
-    return line
+    unsure = [line for line in lines if not line.paper]
+    for line, match in zip(unsure, identity.suspect_all([line.facts for line in unsure]), strict=True):
+        if match:
+            line.paper, line.why, line.doubtful = match.paper, match.why, True
+
+
+def _with_suggestions(lines, most):
+    """New papers with the techniques that their titles suggest: slug, name and chance in percent."""
+    model = suggestions.current() if lines else None
+    names = dict(Technique.objects.values_list("slug", "name")) if model else {}
+    for line in lines if model else ():
+        if line.pending and line.facts.title and (line.doubtful or not line.paper):
+            found = model.suggest(line.facts, most)
+            line.suggested = [
+                (one.technique, names[one.technique], round(100 * one.confidence))
+                for one in found
+                if one.technique in names
+            ]
+    return lines

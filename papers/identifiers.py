@@ -10,24 +10,36 @@ Name = tuple[str, str]  # scheme, value
 
 LONGEST = 500
 _ARXIV = re.compile(
-    r"(?:arxiv:\s*)?"
+    r"(?:arxiv\s+preprint\s+)?(?:arxiv[:.\s]\s*|abs/)?"
     r"(?:([a-z-]+)(?:\.[a-z]{2})?/(\d{2}(?:0[1-9]|1[0-2])\d{3})|(\d{2}(?:0[1-9]|1[0-2])\.\d{4,5}))"
-    r"(?:v\d+)?(?:\.pdf)?",
+    r"(?:v\d+)?(?:\.pdf)?(?:\s*\[[a-z.-]+\])?",
     re.IGNORECASE,
 )
-_DOI = re.compile(r'(?:doi:\s*)?(10\.\d{4,9}/[^\s"{}\\^|`]+)', re.IGNORECASE)
+_DOI = re.compile(r'(?:(?:urn:|info:)?doi[:/\s]\s*)?(10\.\d{4,9}/[^\s"{}\\^|`]+)', re.IGNORECASE)
 _ARXIV_DOI = "10.48550/arxiv."
-_ACL_DOI = "10.18653/v1/"
+_ACL_DOIS = "10.18653/v1/", "10.3115/v1/"  # since 2015, and before
 _ACL = re.compile(r"[a-z]\d{2}-\d{4}|\d{4}\.[a-z0-9_]+(?:-[a-z0-9_]+)*\.\d+", re.IGNORECASE)
+_OF_ACL = re.compile(r"(?:v\d+)?(?:\.(?:pdf|bib|xml|endf))?", re.IGNORECASE)  # a version, a file
+_KNOWN_HOST = re.compile(
+    r"(?:www\.|export\.)?(?:arxiv\.org|(?:dx\.)?doi\.org|openreview\.net|aclanthology\.org)/", re.IGNORECASE
+)
 _OPENREVIEW = re.compile(r"[\w-]{6,20}", re.ASCII)
 _URL = re.compile(r"https?://(?:www\.)?([^\s/?#]+)([^\s#]*)", re.IGNORECASE)
 # Addresses whose tail is an identifier: host, path, scheme.
 _SITES = (
-    (r"(?:[a-z.]*\.)?arxiv\.org|ar5iv\.org|alphaxiv\.org", r"/(?:abs|pdf|html|format|e-print)/", "arxiv"),
+    (
+        r"(?:[a-z0-9.]*\.)?arxiv\.org|ar5iv\.org|alphaxiv\.org",
+        r"/(?:abs|pdf|html|format|e-print|ps|src|overview)/",
+        "arxiv",
+    ),
     (r"huggingface\.co", r"/papers/", "arxiv"),
     (r"(?:dx\.)?doi\.org", r"/", "doi"),
-    (r"openreview\.net", r"/(?:forum|pdf)\?(?:.*&)?id=", "openreview"),
-    (r"aclanthology\.org|aclweb\.org", r"/(?:anthology/)?(?:papers/)?", "acl"),
+    (r"(?:api2?\.)?openreview\.net", r"/(?:forum|pdf|attachment)\?(?:.*&)?id=", "openreview"),
+    (
+        r"aclanthology\.(?:org|info)|aclweb\.org",
+        r"/(?:anthology/)?(?:papers/)?(?:[A-Z]/[A-Z]\d\d/)?(?=[^/]+/?)",
+        "acl",
+    ),
 )
 # Publishers put the DOI into the address: dl.acm.org/doi/abs/10.1145/1, link.springer.com/chapter/10.1007/2
 _DOI_IN_PATH = re.compile(
@@ -57,14 +69,14 @@ def canonical(scheme: str, value: str) -> Name:
 
 def recognise(text: str) -> Name | None:
     """The identifier that a pasted id or address stands for, or None."""
-    text = text.strip()
+    text = text.strip().removeprefix("<").removesuffix(">")
     if len(text) > LONGEST:
         return None
-    if url := _URL.fullmatch(text):
+    if url := _URL.fullmatch(_as_address(text)):
         return _in_address(url[1].lower(), url[2])
     scheme, colon, value = text.partition(":")
     attempts = [(scheme.lower(), value)] if colon and scheme.lower() in _READERS else []
-    for attempt in (*attempts, ("arxiv", text), ("doi", text)):
+    for attempt in (*attempts, ("arxiv", text), ("doi", text), ("acl", text)):
         try:
             return canonical(*attempt)
         except ValueError:
@@ -72,11 +84,17 @@ def recognise(text: str) -> Name | None:
     return None
 
 
+def _as_address(text: str) -> str:
+    """Without a place within the page; with a scheme where a known host was typed without one."""
+    return (f"https://{text}" if _KNOWN_HOST.match(text) else text).split("#")[0]
+
+
 def _in_address(host: str, path: str) -> Name | None:
     for site, prefix, scheme in _SITES:
         if re.fullmatch(site, host) and (start := re.match(prefix, path)):
             rest = path[start.end() :]
-            rest = rest if scheme == "doi" else re.split(r"[&?]", rest)[0].rstrip("/").removesuffix(".pdf")
+            rest = re.split(r"\?" if scheme == "doi" else r"[&?]", rest)[0].rstrip("/")
+            rest = {"acl": rest.partition("/")[0], "doi": rest}.get(scheme, rest.removesuffix(".pdf"))
             try:
                 return canonical(scheme, rest)
             except ValueError:
@@ -98,10 +116,11 @@ def link(scheme: str, value: str) -> str:
 def equivalents(scheme: str, value: str) -> list[Name]:
     """A stored identifier and the other names that always mean the same paper."""
     if scheme == "acl":
-        return [(scheme, value), ("doi", _ACL_DOI + value.lower())]
-    if scheme == "doi" and value.startswith(_ACL_DOI):
+        return [(scheme, value), *(("doi", prefix + value.lower()) for prefix in _ACL_DOIS)]
+    if scheme == "doi" and value.startswith(_ACL_DOIS):
         try:
-            return [(scheme, value), ("acl", normalise("acl", value.removeprefix(_ACL_DOI)))]
+            acl = normalise("acl", value.partition("/v1/")[2])
+            return [(scheme, value), *(name for name in equivalents("acl", acl) if name[1] != value)]
         except ValueError:
             pass
     return [(scheme, value)]
@@ -120,9 +139,10 @@ def _read_doi(text: str) -> str | None:
 
 
 def _read_acl(text: str) -> str | None:
-    if not _ACL.fullmatch(text):
+    found = _ACL.match(text)
+    if not found or not _OF_ACL.fullmatch(text, found.end()):
         return None
-    return text.upper() if text[0].isalpha() else text.lower()
+    return found[0].upper() if text[0].isalpha() else found[0].lower()
 
 
 def _read_openreview(text: str) -> str | None:

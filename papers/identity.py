@@ -1,17 +1,22 @@
-"""Which paper is it? One paper, all its names: identifiers first, then title, first author and year."""
+"""Which paper is it? One paper, all its names: identifiers first, then title, authors and year.
+
+What is only nearly the same is a suspicion, for a moderator to judge.
+"""
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from papers.facts import Facts
+from papers.folding import fold, title_key
 from papers.identifiers import LABELS, Name, canonical, equivalents
 from papers.identifiers import normalise as normalise  # part of what this module offers
 from papers.identifiers import recognise as recognise
 from papers.models import Identifier, Paper
+from papers.nearness import surely_same_people, two_arxiv_ids
+from papers.neighbours import Neighbours, candidates
 
 Reference = TypeVar("Reference")
 
@@ -20,7 +25,6 @@ _STOP_WORDS = frozenset(
     "towards toward at by via as its it your not".split()
 )
 _KEY_LONGEST = 80
-_PLAIN_LETTERS = str.maketrans({"ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "đ": "d", "ı": "i", "þ": "th"})
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,13 @@ class Index(Generic[Reference]):
     def __init__(self) -> None:
         self._named: dict[Name, Reference] = {}
         self._titled: dict[tuple[str, str], list[tuple[Facts, Reference]]] = defaultdict(list)
+        self.neighbours: Neighbours[Reference] = Neighbours()
 
     def add(self, facts: Facts, reference: Reference) -> None:
         for name in names_of(facts):
             self._named.setdefault(name, reference)
         self._titled[_title_and_author(facts)].append((facts, reference))
+        self.neighbours.add(facts, reference)
 
     def named(self, text: str) -> Reference | None:
         """The first reference that goes by an identifier, in any spelling."""
@@ -66,10 +72,14 @@ class Index(Generic[Reference]):
             if (scheme, value) in self._named:
                 return self._named[scheme, value], f"same {LABELS[scheme]}, {value}"
         for other, reference in self._titled.get(_title_and_author(facts), ()):
-            if _years_agree(facts, other) and not _two_arxiv_ids(facts, other):
+            if _one_paper(facts, other):
                 apart = "" if other.year == facts.year else ", a year apart"
                 return reference, f"same title and first author{apart}"
         return None
+
+    def suspect(self, facts: Facts) -> tuple[Reference, str] | None:
+        """The reference that may be the same paper, when find() knows none, and why."""
+        return self.neighbours.find(facts)
 
 
 def names_of(facts: Facts) -> list[Name]:
@@ -83,12 +93,39 @@ def match(facts: Facts) -> Match | None:
 
 def match_all(many: Sequence[Facts]) -> list[Match | None]:
     """match() for each, in two queries for all of them together."""
-    index = index_around(many)
+    index = _surely_around(many)
     return [Match(*found) if (found := index.find(facts)) else None for facts in many]
 
 
-def index_around(many: Iterable[Facts]) -> Index[Paper]:
-    """An index of the stored papers that could be one of these."""
+def suspect_all(many: Sequence[Facts]) -> list[Match | None]:
+    """For each the stored paper that it may be, though nothing proves it; in six queries for all of them."""
+    neighbours = _add_neighbours(Neighbours(), many)
+    found = [neighbours.find(facts) for facts in many]
+    papers = Paper.objects.in_full().defer("search").in_bulk([paper.pk for paper, _ in filter(None, found)])
+    return [Match(papers[one[0].pk], one[1]) if one else None for one in found]
+
+
+def index_around(many: Sequence[Facts]) -> Index[Paper]:
+    """An index of the stored papers that could be one of these, or nearly."""
+    index = _surely_around(many)
+    _add_neighbours(index.neighbours, many)
+    return index
+
+
+def _add_neighbours(neighbours: Neighbours[Paper], many: Sequence[Facts]) -> Neighbours[Paper]:
+    """Papers nearly like these, by what comparing needs; reading them whole would take most of the time."""
+    found, arxiv = candidates(many), defaultdict(list)
+    names = Identifier.objects.filter(scheme="arxiv", paper__in=found).order_by()
+    for pk, scheme, value in names.values_list("paper_id", "scheme", "value"):
+        arxiv[pk].append([scheme, value])
+    papers = Paper.objects.filter(pk__in=found).order_by("pk")
+    for pk, title, authors, year in papers.values_list("pk", "title", "authors", "year"):
+        facts = Facts(title=title, authors=authors, year=year, identifiers=arxiv[pk])
+        neighbours.add(facts, Paper(pk=pk, title=title))
+    return neighbours
+
+
+def _surely_around(many: Iterable[Facts]) -> Index[Paper]:
     values = {value for facts in many for _, value in names_of(facts)}
     titles = {title_key(facts.title) for facts in many}
     named = Identifier.objects.filter(value__in=values).values("paper")
@@ -99,22 +136,12 @@ def index_around(many: Iterable[Facts]) -> Index[Paper]:
     return index
 
 
-def title_key(title: str) -> str:
-    """Letters and digits of a title without case or accents, so that spelling makes no second paper."""
-    return ("".join(c for c in fold(title) if c.isalnum()) or title.strip().casefold())[:200]
-
-
 def surname_key(authors: str) -> str:
     """The last word of the first author's surname, folded: "van der Maaten" and "Maaten" agree."""
     surname = authors.split(" and ")[0].split(",")[0]
     words = [word for part in surname.split() if (word := _letters(part))]
     # "OpenAI Dota Team" and "Debnath" have no first name: all of it is the name.
     return words[-1] if words else ""
-
-
-def fold(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c)).translate(_PLAIN_LETTERS)
 
 
 def make_key(facts: Facts, taken: Container[str]) -> str:
@@ -159,11 +186,11 @@ def _title_and_author(facts: Facts) -> tuple[str, str]:
     return title_key(facts.title), surname_key(facts.authors)
 
 
+def _one_paper(facts: Facts, other: Facts) -> bool:
+    """Given the same title and surname of the first author."""
+    known_apart = not _years_agree(facts, other) or two_arxiv_ids(facts, other)
+    return not known_apart and surely_same_people(facts, other)
+
+
 def _years_agree(one: Facts, other: Facts) -> bool:
     return one.year is not None and other.year is not None and abs(one.year - other.year) <= 1
-
-
-def _two_arxiv_ids(one: Facts, other: Facts) -> bool:
-    """Two different arXiv ids are two papers, whatever their titles."""
-    ids, others = ({v for scheme, v in facts.identifiers if scheme == "arxiv"} for facts in (one, other))
-    return bool(ids and others and not ids & others)

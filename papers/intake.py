@@ -1,6 +1,6 @@
 """What people send in: kept exactly as typed, one Entry for each reference in it, nothing dropped.
 
-An entry is new, already here, to be completed, or invalid with line and remedy; a moderator decides later.
+An entry is new, known, perhaps known, to be completed, or invalid with line and remedy; a moderator decides.
 """
 
 import codecs
@@ -201,6 +201,17 @@ def judge(
         return Entry.Found.KNOWN, f"Already here: {same[1]}.", same[0]
     if same := earlier.find(facts):
         return Entry.Found.KNOWN, f"The same as entry {same[0]} of this submission: {same[1]}.", None
+    return _suspect(facts, stored, earlier)
+
+
+def _suspect(
+    facts: Facts, stored: identity.Index[Paper], earlier: identity.Index[int]
+) -> tuple[Entry.Found, str, Paper | None]:
+    if twin := stored.suspect(facts):
+        return Entry.Found.POSSIBLE, f"Perhaps already here: {twin[1]}.", twin[0]
+    if twin := earlier.suspect(facts):
+        reason = f"Perhaps the same as entry {twin[0]} of this submission: {twin[1]}."
+        return Entry.Found.POSSIBLE, reason, None
     return Entry.Found.NEW, "", None
 
 

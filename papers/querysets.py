@@ -14,6 +14,13 @@ class Folded(Func):
     output_field = TextField()
 
 
+class FirstAuthor(Func):
+    """The first of the authors, cut to what an index takes."""
+
+    template = "LEFT(SPLIT_PART(%(expressions)s, ' and ', 1), 80)"
+    output_field = TextField()
+
+
 class PaperQuerySet(models.QuerySet):
     def on_axes(self, axes: Collection[str]) -> Self:
         """Papers with a technique on any of these axes."""

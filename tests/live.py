@@ -30,7 +30,8 @@ class Stack:
     def __init__(self, checkout, var, port, **environment):
         self.checkout, self.var, self.port = Path(checkout), Path(var), port
         self.url, self.identity = f"http://127.0.0.1:{port}", {}
-        self.environment = {**os.environ, "SPECTRUM_VAR": str(var), "PORT": str(port), **environment}
+        own = {"SPECTRUM_VAR": str(var), "PORT": str(port), "SPECTRUM_LEARN": "0"}  # it takes seconds
+        self.environment = {**os.environ, **own, **environment}
         self.output = self.var.parent / f"{self.var.name}-output.txt"
         self.process = None
 

@@ -51,6 +51,13 @@ def test_torch_stays_in_the_recipes_and_django_out_of_them(path):
     assert found - ({"torch"} if RECIPES in path.parents else {"django", "celery"}) == set()
 
 
+def test_the_web_needs_no_scikit_learn():
+    """The worker's own: learning, never suggesting."""
+    users = [named(path) for path in sources if "sklearn" in imports(path) and RECIPES not in path.parents]
+    importers = [named(path) for path in sources if "from papers.suggestion_training" in path.read_text()]
+    assert (users, importers) == (["papers/suggestion_training.py"], [])
+
+
 @pytest.mark.parametrize("path", sources, ids=named)
 def test_rooms_are_small_and_named_for_what_they_do(path):
     source = path.read_text()

@@ -29,6 +29,21 @@ from tests.making import make_facts, make_paper
         ("https://aclanthology.org/2020.acl-main.7.pdf", ("acl", "2020.acl-main.7")),
         ("https://www.aclweb.org/anthology/n19-1423/", ("acl", "N19-1423")),
         ("  2205.00001\n", ("arxiv", "2205.00001")),
+        ("arxiv.org/pdf/2205.00001v2.pdf", ("arxiv", "2205.00001")),
+        ("https://arxiv.org/html/2205.00001v1/#S3", ("arxiv", "2205.00001")),
+        ("https://ar5iv.labs.arxiv.org/html/hep-th/9901001", ("arxiv", "hep-th/9901001")),
+        ("arXiv preprint arXiv:2205.00001", ("arxiv", "2205.00001")),
+        ("arXiv:2205.00001v2 [cs.CL]", ("arxiv", "2205.00001")),
+        ("<https://doi.org/10.5555/ABC?utm_source=mail>", ("doi", "10.5555/abc")),
+        ("doi.org/10.5555/abc", ("doi", "10.5555/abc")),
+        ("DOI 10.1016/S0893-6080(05)80010-3;", ("doi", "10.1016/s0893-6080(05)80010-3")),
+        ("urn:doi:10.5555/abc", ("doi", "10.5555/abc")),
+        ("https://openreview.net/attachment?id=abcDEF123&name=pdf", ("openreview", "abcDEF123")),
+        ("https://aclanthology.org/2020.acl-main.7v2.pdf", ("acl", "2020.acl-main.7")),
+        ("https://aclanthology.org/2020.acl-main.7.bib", ("acl", "2020.acl-main.7")),
+        ("https://www.aclweb.org/anthology/papers/N/N19/N19-1423/", ("acl", "N19-1423")),
+        ("http://aclanthology.info/papers/N19-1423/n19-1423", ("acl", "N19-1423")),
+        ("2023.findings-emnlp.123", ("acl", "2023.findings-emnlp.123")),
     ],
 )
 def test_recognised_in_any_form(typed, name):
@@ -85,6 +100,8 @@ def test_normalising_what_is_none_says_so(scheme, value):
         (("arxiv", "2205.00001"), ("doi", "10.48550/arXiv.2205.00001")),
         (("doi", "10.18653/v1/2020.acl-main.7"), ("acl", "2020.acl-main.7")),
         (("acl", "N19-1423"), ("doi", "10.18653/v1/N19-1423")),
+        (("acl", "D14-1162"), ("doi", "10.3115/v1/D14-1162")),
+        (("doi", "10.3115/v1/d14-1162"), ("acl", "D14-1162")),
         (("openreview", "abcDEF123"), ("openreview", "abcDEF123")),
     ],
 )
@@ -108,7 +125,10 @@ def test_unknown_names_lead_nowhere(scheme, value):
         ({"title": "Other", "identifiers": [["arxiv", "2205.00001"]]}, "same arXiv id, 2205.00001"),
         ({"title": "ADDING up — less!"}, "same title and first author"),
         ({"title": "Adding Up Less", "year": 2025}, "same title and first author, a year apart"),
-        ({"title": "Adding up less", "authors": "van Invented, I."}, "same title and first author"),
+        (
+            {"title": "Adding up less", "authors": "van Invented, I. and Made, M."},
+            "same title and first author",
+        ),
         ({"title": "Adding up less", "identifiers": [["doi", "10.5555/x"]]}, "same title and first author"),
     ],
 )

@@ -9,6 +9,7 @@ from papers.models.literature import AXES, FormerKey, Identifier, Paper, Techniq
 from papers.models.lookups import Link, Lookup, SavedQuery, Sighting, Turn, Update
 from papers.models.roles import RoleChange
 from papers.models.submissions import Entry, Submission
+from papers.models.suggestions import Learnt
 
 __all__ = [
     "AXES",
@@ -19,6 +20,7 @@ __all__ = [
     "Entry",
     "FormerKey",
     "Identifier",
+    "Learnt",
     "Link",
     "Lookup",
     "Paper",

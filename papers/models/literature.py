@@ -4,9 +4,10 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Left, Right
 
 from papers.models.rules import must, one_of
-from papers.querysets import Folded, PaperQuerySet
+from papers.querysets import FirstAuthor, Folded, PaperQuerySet
 
 AXES = {
     "budget": "Budget",
@@ -74,6 +75,10 @@ class Paper(models.Model):
         indexes = [
             GinIndex(fields=["search"], name="paper_search"),
             models.Index(F("year").desc(), "key", name="paper_newest"),
+            # by which near-duplicates are found: neighbours.py
+            models.Index(Left("title_key", 20), name="paper_title_begins"),
+            models.Index(Right("title_key", 20), name="paper_title_ends"),
+            models.Index(FirstAuthor("authors"), "year", name="paper_first_author"),
         ]
         constraints = [
             must(~Q(title=""), "paper_has_title"),

@@ -41,6 +41,7 @@ class Entry(models.Model):
     class Found(models.TextChoices):
         NEW = "new"
         KNOWN = "known", "already here"
+        POSSIBLE = "possible", "possible duplicate"
         INCOMPLETE = "incomplete", "metadata to be completed"
         INVALID = "invalid"
 
@@ -95,7 +96,7 @@ class Entry(models.Model):
         verbose_name_plural = "entries"
         constraints = [
             models.UniqueConstraint(fields=["submission", "position"], name="entry_position_once"),
-            one_of("found", ["new", "known", "incomplete", "invalid"], "entry_found_known"),
+            one_of("found", ["new", "known", "possible", "incomplete", "invalid"], "entry_found_known"),
             one_of("decision", ["pending", "accepted", "merged", "rejected"], "entry_decision_known"),
             must(
                 Q(decision="pending", decided__isnull=True)

@@ -14,7 +14,7 @@ FROM papers_claim c WHERE c.id = m.claim_id
 
 
 class Migration(migrations.Migration):
-    dependencies = [("reproduce", "0002_pool"), ("papers", "0041_claims_of_readers")]
+    dependencies = [("reproduce", "0002_pool"), ("papers", "0008_claims_of_readers")]
     operations = [
         migrations.AddField(
             "measurement",

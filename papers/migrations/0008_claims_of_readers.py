@@ -14,7 +14,7 @@ UPDATE papers_submission s SET told = now() WHERE NOT EXISTS (
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('papers', '0003_folded_search'),
+        ('papers', '0007_lookups'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -36,7 +36,7 @@ DROP FUNCTION explorer_former_stays();
 class Migration(migrations.Migration):
     dependencies = [
         ("explorer", "0003_touches"),
-        ("papers", "0051_roles"),
+        ("papers", "0009_roles"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("account", "0009_emailaddress_unique_primary_email"),
         ("socialaccount", "0006_alter_socialaccount_extra_data"),

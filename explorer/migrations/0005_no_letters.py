@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("explorer", "0003_touches"),
+        ("explorer", "0004_former_users"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
     operations = [

@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('papers', '0011_submit_anything'),
+        ('papers', '0006_suggestions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -11,7 +11,7 @@ def add_group(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("papers", "0003_folded_search"),
+        ("papers", "0008_claims_of_readers"),
         ("auth", "0012_alter_user_first_name_max_length"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
