@@ -7,6 +7,7 @@ import codecs
 import re
 import time
 from collections.abc import Iterator, Set
+from functools import lru_cache
 from typing import Self
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -73,7 +74,7 @@ def submit(
     """
     _refuse_no_text(text)
     _refuse_too_large(len(text.encode()))
-    recognised = _recognise(text)
+    recognised = _recognise_once(text)
     if all(block.format == Entry.Format.LINE for block in recognised.blocks):
         raise Refused(
             "No reference is recognised in it; "
@@ -97,7 +98,7 @@ def read_on(submission: Submission, within_s: float | None = None) -> bool:
     Anybody may call this at any time, and any number at once: one reads, the others return.
     """
     if submission.entries.count() < submission.total:
-        _store(submission, _recognise(submission.text).blocks, within_s)
+        _store(submission, _recognise_once(submission.text).blocks, within_s)
     return submission.entries.count() >= submission.total
 
 
@@ -122,7 +123,10 @@ def _store(submission: Submission, blocks: list[Block], within_s: float | None) 
                 earlier = Earlier.of(submission)
             readings = [interpret_safely(block, techniques) for block in blocks[stored : stored + BATCH]]
             Entry.objects.bulk_create(_entries(submission, readings, earlier))
-        if earlier.stored >= len(blocks) or (end is not None and time.monotonic() > end):
+        if earlier.stored >= len(blocks):
+            _recognise_once.cache_clear()
+            return
+        if end is not None and time.monotonic() > end:
             return
 
 
@@ -235,6 +239,10 @@ def _recognise(text: str) -> Recognised:
         return recognise(text, MAX_ENTRIES)
     except TooMany:
         raise Refused(f"It holds more than {MAX_ENTRIES:,} references; send it in parts.") from None
+
+
+# A large text is read on by several requests, often of one process.
+_recognise_once = lru_cache(maxsize=1)(_recognise)
 
 
 def _refuse_no_text(text: str) -> None:
