@@ -8,6 +8,7 @@ from rest_framework.response import Response
 from explorer.api import PageQuery, body, count_against, described, in_pages, missing, page_of, query, refused
 from explorer.forms_desk import LONGEST_NOTE
 from explorer.forms_proposal import longest
+from explorer.permissions import require
 from papers import moderation, proposals
 from papers.metrics import METRICS
 from papers.models import ClaimProposal, Paper
@@ -69,6 +70,7 @@ class ProposalSerializer(serializers.ModelSerializer):
 def proposals_of(request):
     """GET: your own, newest first. POST: propose a claim, or the correction of one."""
     if request.method == "POST":
+        require(request.user, "submit")
         sent = body(request, ProposalRequest)
         count_against(request, "propose", 30, 3600)
         return Response(ProposalSerializer(_proposed(request.user, **sent)).data, status=201)

@@ -7,6 +7,7 @@ from django.views.decorators.cache import never_cache
 
 from explorer import preview
 from explorer.forms_completion import CompletionForm, form_for
+from explorer.permissions import require
 from explorer.views_desk import read_or_write, visible_submission
 from papers import completion
 
@@ -17,6 +18,8 @@ from papers import completion
 def entry(request, submission_id, position):
     """Who sent it, and moderators, see it and complete it."""
     sent = visible_submission(request, submission_id)
+    if request.method == "POST":
+        require(request.user, "submit")
     entries = sent.entries.select_related("paper", "decided_by")
     entry = get_object_or_404(entries, position=position)
     form = CompletionForm(request.POST) if request.method == "POST" else form_for(entry)

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from explorer import throttle
 from explorer.forms_lookups import SavedQueryForm, UpdateForm
 from explorer.history import differences
+from explorer.permissions import require
 from explorer.views_desk import moderators_only
 from papers import lookup
 from papers.models import Entry, SavedQuery, Submission, Update
@@ -77,6 +78,7 @@ def _with_rows(found):
 @require_POST
 def look_up_again(request, submission_id, position):
     """Order anew what nobody knew or answered about an entry, by who sent it or a moderator."""
+    require(request.user, "submit")
     theirs = Submission.objects.all() if may_moderate(request.user) else request.user.submissions
     entry = get_object_or_404(Entry, submission__in=theirs.filter(pk=submission_id), position=position)
     if wait := throttle.wait_s(request, "look-up", AN_HOUR, 3600):

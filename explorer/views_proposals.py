@@ -14,6 +14,7 @@ from explorer import throttle
 from explorer.addresses import present_key
 from explorer.forms_proposal import DecideProposalForm, ProposalForm
 from explorer.history import differences
+from explorer.permissions import require
 from explorer.views_moderation import page_of, read_or_write
 from papers import proposals as claims
 from papers.models import Claim, ClaimProposal, Paper
@@ -28,6 +29,7 @@ PAGE = 50
 @read_or_write
 def propose(request, key):
     """The form for a claim that is missing, or with ?claim= for what that one should say."""
+    require(request.user, "submit")
     paper = Paper.objects.filter(key=key).first()
     if paper is None:
         return redirect("propose_claim", key=present_key(key))

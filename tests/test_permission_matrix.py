@@ -90,6 +90,27 @@ MATRIX = {
     "submissions/<int:submission_id>.bib": ("submissions/{submission}.bib", BENS, SIGNED_IN_WITHOUT),
     "moderation": ("", MODERATORS, "in 403 403 403 405 403"),
     "moderation/<int:entry_id>": ("moderation/{entry}", MODERATORS, "in 403 403 403 400 403"),
+    "submissions/<int:submission_id>/<int:position>": ("submissions/{submission}/1", BENS, SIGNED_IN_WITHOUT),
+    "submissions/<int:submission_id>/<int:position>/look-up": (
+        "submissions/{submission}/1/look-up", "in 404 on 404 on 404", "in 404 on 404 on 404"
+    ),
+    "updates": ("", MODERATORS, "in 403 403 403 405 403"),
+    "updates/<int:update_id>": ("updates/987654", "in 403 403 403 404 403", "in 403 403 403 404 403"),
+    "saved-queries": ("", "in 403 403 403 200 200", "in 403 403 403 400 400"),
+    "saved-queries/<int:query_id>": (
+        "saved-queries/987654", "in 403 403 403 404 404", "in 403 403 403 404 404"
+    ),
+    "moderation/bulk": ("", MODERATORS, "in 403 403 403 400 403"),
+    "papers/<slug:key>/merge": ("papers/{paper}/merge", MODERATORS, "in 403 403 403 400 403"),
+    "papers/<slug:key>/claims/propose": (
+        "papers/{paper}/claims/propose", "200 403 200 200 200 200", "400 403 400 400 400 400"
+    ),
+    "proposals": ("", SIGNED_IN, SIGNED_IN_WITHOUT),
+    "proposals/<int:proposal_id>": ("proposals/987654", "404", "404"),
+    "feeds/decisions.atom": ("", OPEN, WITHOUT),
+    "feeds/<str:token>.atom": ("feeds/no-token.atom", "404", WITHOUT),
+    "account/letters": ("", SIGNED_IN, SENT_ON),
+    "letters/<str:token>/stop": ("letters/no-token/stop", "404", "404"),
     "changes": ("", OPEN, WITHOUT),
     "changes/<int:change_id>/undo": ("changes/{change}/undo", MODERATORS, "in 403 403 403 409 403"),
     # The pool
@@ -149,6 +170,7 @@ MATRIX = {
     "api/submissions/<int:submission_id>": (
         "api/submissions/{submission}", "401 404 200 404 200 404", API_WITHOUT
     ),
+    "api/proposals": ("", IN_API, API_SUBMITTERS),
     "api/(?P<rest>.*)": ("api/nowhere", "404", "401 404 404 404 404 404"),
 }  # fmt: skip
 READS_WHATEVER_THE_METHOD = {
