@@ -69,7 +69,7 @@ def canonical(scheme: str, value: str) -> Name:
 
 def recognise(text: str) -> Name | None:
     """The identifier that a pasted id or address stands for, or None."""
-    text = text.strip().removeprefix("<").removesuffix(">")
+    text = re.sub(r"^<(.*)>$", r"\1", text.strip())  # as in a mail; a DOI itself may end in >
     if len(text) > LONGEST:
         return None
     if url := _URL.fullmatch(_as_address(text)):

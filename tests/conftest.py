@@ -36,9 +36,17 @@ def pytest_configure(config):
     """Read the settings, which also lets pytest-django set Django up."""
     # A folder of our own: pytest closes the one that sessions share to everybody else, and root's servers
     # run as an ordinary user.
-    config.option.basetemp = config.option.basetemp or str(VAR / "tmp")
+    if hasattr(config, "workerinput") or not config.option.basetemp:
+        config.option.basetemp = str(VAR / "tmp")
     (VAR / "static").mkdir()
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes():
+    """Each test process makes a folder of its own, before it reads its settings: none inherits ours."""
+    for name in ("SPECTRUM_VAR", "DJANGO_SETTINGS_MODULE"):
+        os.environ.pop(name)
 
 
 def pytest_unconfigure():
@@ -93,9 +101,9 @@ def stack(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    # Playwright keeps an event loop in this thread, and Django would refuse its ORM beside one.
+    # Playwright keeps an event loop in this thread: Django would refuse its ORM beside one, and other modules theirs.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
     flags += ["--disable-background-networking", "--disable-component-update"]

@@ -93,7 +93,9 @@ def test_every_chart_is_valid_vega_lite_of_the_size_it_promises():
 
 
 @pytest.mark.parametrize(
-    "promise", ["", "x", "a:b:c", "\x00", signing.dumps(["lines", "T", []], salt="other")]
+    "promise",
+    ["", "x", "a:b:c", "\x00", signing.dumps(["lines", "T", []], salt="other")],
+    ids=["none", "word", "parts", "nul", "signed for another"],  # the same in each of the test processes
 )
 def test_only_what_the_site_has_promised_is_drawn(client, promise):
     assert client.post("/charts", {"promise": promise}).status_code == 400

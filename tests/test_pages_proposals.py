@@ -28,7 +28,7 @@ def test_what_was_typed_survives_errors_and_signing_in(client, ben, paper):
     assert 'value="A100"' in wrong.content.decode()
     away = client.post(ADDRESS, TYPED)
     assert away.url == f"/account/login/?next={ADDRESS}"
-    client.post("/account/login/", {"login": "ben", "password": "ben-password"})
+    client.force_login(ben)
     page = client.get(ADDRESS)
     assert "What you typed before you signed in is below" in text_of(page)
     assert page.context["form"]["setting"].value() == "A100"
