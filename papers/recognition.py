@@ -58,6 +58,7 @@ def recognise(text: str, most: int) -> Recognised:
     text = _take_json(text, found, most)
     text = _take_ris(text, found, most)
     others = bibtex.read(text) if "@" in text or _BLOCK.search(text) else [_stray(text)]
+    others += [tail for block in others if block.kind == "failed" and (tail := _cut_tail(block))]
     found += [block for block in others if block.kind in {"entry", "failed"}]
     stray = (block for block in others if block.kind == "stray")
     comments = Comments()
@@ -126,6 +127,20 @@ def _take_ris(text: str, found: list[Block], most: int) -> str:
         _extend(found, [block], most)
         lines[start:end] = [""] * (end - start)
     return "\n".join(lines)
+
+
+def _cut_tail(failed: Block) -> Block | None:
+    """A list of identifiers after an empty line: what is not closed has swallowed it, and gives it back."""
+    lines = failed.raw.split("\n")
+    begin = len(lines)
+    while begin and (not lines[begin - 1].strip() or mentions.is_nothing_else(lines[begin - 1])):
+        begin -= 1
+    begin = next((at + 1 for at in range(begin, len(lines)) if not lines[at].strip()), len(lines))
+    tail = "\n".join(lines[begin:])
+    if not tail.strip():
+        return None
+    failed.raw = "\n".join(lines[:begin]).rstrip()
+    return Block("stray", failed.line + begin, tail)
 
 
 def _stray(text: str) -> Block:

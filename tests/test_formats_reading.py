@@ -220,6 +220,17 @@ def test_everything_mixed_in_one_box():
     ]
 
 
+def test_a_list_after_an_empty_line_is_not_swallowed_by_an_entry_that_never_ends():
+    text = "@misc{broken, title = {No end\nand more\n\n10.5555/one\n\narXiv:2401.01234v2\n"
+    broken, one, two = intake.read(text, set())
+    assert (broken.raw, broken.facts.identifiers) == ("@misc{broken, title = {No end\nand more", [])
+    assert "is never closed" in broken.faults[0]
+    assert [(each.line, each.facts.identifiers) for each in (one, two)] == [
+        (4, [["doi", "10.5555/one"]]),
+        (6, [["arxiv", "2401.01234"]]),
+    ]
+
+
 def test_an_entry_of_bibtex_that_lacks_a_title_but_has_a_doi_can_be_completed():
     lacking, faulty, nameless = read(
         bib_entry(title=None, doi="10.5555/x") + bib_entry(year="x", doi="10.5555/y") + bib_entry(title=None)
