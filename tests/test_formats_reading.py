@@ -217,6 +217,7 @@ def test_everything_mixed_in_one_box():
         ("csl", " {"),
         ("openreview", "https://openreview.net/forum?id=abcDEF123"),
         ("bibtex", "@misc{open, title = {Open"),
+        ("arxiv", "2401.00009"),
     ]
 
 
