@@ -46,6 +46,9 @@ def _outcome(entry, action, given):
 
 def _accept(entry, facts, *, who, techniques, why):
     """With the techniques that were ticked; without any, with those that the entry names itself."""
+    (twin,) = [None] if identity.match(facts) else identity.suspect_all([facts])
+    if twin:
+        raise moderation.Refused(f"It may be “{twin.paper.title}” ({twin.why}): decide on it by itself.")
     paper = moderation.accept(entry, who=who, techniques=techniques or facts.techniques, why=why)
     names = ", ".join(paper.techniques.values_list("name", flat=True))
     return f"a new paper, {paper.key}, under {names}", paper

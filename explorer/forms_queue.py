@@ -29,7 +29,7 @@ class QueueForm(forms.Form):
     found = forms.ChoiceField(
         required=False,
         label="Found",
-        choices=[("", "new or here"), ("new", "new"), ("known", "already here")],
+        choices=[("", "anything"), *((state.value, state.label.lower()) for state in Entry.Found)],
     )
     by = forms.CharField(required=False, max_length=150, label="Sent by")
     year = forms.IntegerField(required=False, min_value=1900, max_value=2100, label="Year")

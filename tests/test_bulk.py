@@ -67,6 +67,18 @@ def test_the_dry_run_says_what_would_happen_and_changes_nothing(client, ada, ent
     )
 
 
+def test_a_possible_duplicate_is_not_accepted_among_many(ada, ben):
+    title = "Adding Rare Numbers Sparsely and Fast"
+    make_paper([("doi", "10.1234/here")], [make_technique()], title=title)
+    text = bib_entry(keywords="sparse-sums", title=title.replace("Rare", "Rrae"))
+    (entry,) = intake.submit(text, who=ben).entries.all()
+    assert entry.found == "possible"
+    (outcome,) = bulk.carry_out([entry], "accept", who=ada, techniques=[], why="")
+    assert not outcome.done
+    assert outcome.said.startswith(f"It may be “{title}” (")
+    assert outcome.said.endswith("decide on it by itself.")
+
+
 def test_all_that_match_the_filter_are_rejected_with_one_reason(client, ada, entries, cy):
     other = make_entry(cy, title="One of Cy")
     client.force_login(ada)
