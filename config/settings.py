@@ -194,10 +194,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None, "defaultModelsExpandDepth": 0},
     "ENUM_NAME_OVERRIDES": {
-        "ContributionDecision": "reproduce.models.Contribution.Decision",
         "ClaimBetter": "papers.models.Claim.Better",
         "ClaimKind": "papers.models.Claim.Kind",
-        "ClaimDecision": "papers.models.ClaimProposal.Decision",
+        "OutcomeOfReview": "papers.models.ClaimProposal.Decision",  # contributions have the same
         "EntryDecision": "papers.models.Entry.Decision",
         "PaperOrigin": "papers.models.Paper.Origin",
         "RunOrigin": "reproduce.models.Run.Origin",
