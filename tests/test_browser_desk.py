@@ -6,7 +6,7 @@ from tests.test_journeys import sign_in
 
 TWO = "".join(
     f"@misc{{x{n}, title = {{{title}}}, author = {{Keyes, Kay}}, year = {{2026}}, keywords = {{memory-optimizers}}}}\n"
-    for n, title in enumerate(("An Invented Study of Keys", "Another Study of Keys"))
+    for n, title in enumerate(("An Invented Study of Keys", "Locks That Learn to Open"))
 )
 
 

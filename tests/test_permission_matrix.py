@@ -90,9 +90,9 @@ MATRIX = {
     "submissions/<int:submission_id>.bib": ("submissions/{submission}.bib", BENS, SIGNED_IN_WITHOUT),
     "moderation": ("", MODERATORS, "in 403 403 403 405 403"),
     "moderation/<int:entry_id>": ("moderation/{entry}", MODERATORS, "in 403 403 403 400 403"),
-    "submissions/<int:submission_id>/<int:position>": ("submissions/{submission}/1", BENS, SIGNED_IN_WITHOUT),
+    "submissions/<int:submission_id>/<int:position>": ("submissions/{submission}/1", BENS, "in 404 400 404 400 404"),
     "submissions/<int:submission_id>/<int:position>/look-up": (
-        "submissions/{submission}/1/look-up", "in 404 on 404 on 404", "in 404 on 404 on 404"
+        "submissions/{submission}/1/look-up", SIGNED_IN_WITHOUT, "in 403 on 404 on 404"
     ),
     "updates": ("", MODERATORS, "in 403 403 403 405 403"),
     "updates/<int:update_id>": ("updates/987654", "in 403 403 403 404 403", "in 403 403 403 404 403"),
@@ -100,13 +100,13 @@ MATRIX = {
     "saved-queries/<int:query_id>": (
         "saved-queries/987654", "in 403 403 403 404 404", "in 403 403 403 404 404"
     ),
-    "moderation/bulk": ("", MODERATORS, "in 403 403 403 400 403"),
+    "moderation/bulk": ("", "in 403 403 403 on 403", "in 403 403 403 400 403"),
     "papers/<slug:key>/merge": ("papers/{paper}/merge", MODERATORS, "in 403 403 403 400 403"),
     "papers/<slug:key>/claims/propose": (
         "papers/{paper}/claims/propose", "200 403 200 200 200 200", "400 403 400 400 400 400"
     ),
     "proposals": ("", SIGNED_IN, SIGNED_IN_WITHOUT),
-    "proposals/<int:proposal_id>": ("proposals/987654", "404", "404"),
+    "proposals/<int:proposal_id>": ("proposals/987654", "in 404 404 404 404 404", "in 404 404 404 404 404"),
     "feeds/decisions.atom": ("", OPEN, WITHOUT),
     "feeds/<str:token>.atom": ("feeds/no-token.atom", "404", WITHOUT),
     "account/letters": ("", SIGNED_IN, SENT_ON),

@@ -59,7 +59,7 @@ def test_the_desk_shows_them_and_ticks_nothing(client, ada, ben, learnt):
     assert "The title suggests Sparse Sums" in text_of(page)
     assert "checked" not in page.content.decode()
     boxes = page.content.decode().count(f'name="techniques" value="{SUMS}"')
-    assert boxes == 2  # beside the suggestion too, so that one click takes it
+    assert boxes == 3  # beside the suggestion, so that one click takes it; below it; and for several at once
 
 
 def test_the_desk_works_without(client, ada, ben, corpus):

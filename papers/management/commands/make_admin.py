@@ -30,7 +30,7 @@ class Command(BaseCommand):
                 password = secrets.token_urlsafe(12)
                 admin.set_password(password)
                 admin.save()
-                admin.groups.set(Group.objects.filter(name__in=GROUPS))
+                admin.groups.set([Group.objects.get_or_create(name=name)[0] for name in GROUPS])
                 _write_secret(path, password)
         self.stdout.write(
             f"Account {NAME} {'made' if made else 'is there'}; its first password is in {path}."
