@@ -55,6 +55,15 @@
     if (changed && begun === `${detail.parameters.q}*`) detail.parameters.q = begun;
   });
 
+  // Whoever submits a word means it whole: what would still be asked as its beginning is not.
+  let submitted = null;
+  document.addEventListener("htmx:configRequest", (event) => {
+    const { parameters, triggeringEvent } = event.detail;
+    if (triggeringEvent?.type === "submit") submitted = parameters.q;
+    else if (parameters.typing && parameters.q === submitted) event.preventDefault();
+    else submitted = null;
+  });
+
   // Years can be dragged over: the span goes into its two fields, which anybody can also fill by hand.
   const yearOf = (event) => document.elementFromPoint(event.clientX, event.clientY)?.closest(".years a");
   let from, to;

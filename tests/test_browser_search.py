@@ -33,6 +33,8 @@ def test_a_word_that_was_submitted_is_itself_and_no_beginning(stack, page):
     page.locator("#search-q").press("Enter")
     expect(page).to_have_url(re.compile(r"q=quantizat$"))
     expect(page.get_by_text("No paper matches all of this.")).to_be_visible()
+    page.wait_for_timeout(500)  # when what is being typed would have been asked
+    expect(page.get_by_text("No paper matches all of this.")).to_be_visible()
 
 
 def test_filters_without_scripts(stack, browser):
