@@ -89,15 +89,22 @@ def part(change: Change, kept: Paper) -> None:
 def gained(kept: Paper, other: Paper) -> dict[str, Any]:
     """Facts of `kept` as they would be: what it lacks comes from `other`, and of lists it has both."""
     mine, theirs = Facts.of(kept), Facts.of(other)
-    facts = {
-        name: getattr(theirs, name) for name in FILLABLE if getattr(theirs, name) and not getattr(mine, name)
-    }
-    if "authors" in facts:
-        facts["authors_complete"] = theirs.authors_complete
+    facts = filled(mine, theirs)
     facts["identifiers"] = sorted(mine.identifiers + theirs.identifiers)
     facts["techniques"] = [t.slug for t in (kept.techniques.all() | other.techniques.all()).distinct()]
     facts["sources"] = mine.sources + [source for source in theirs.sources if source not in mine.sources]
-    facts["details"] = theirs.details | mine.details
+    return facts
+
+
+def filled(here: Facts, other: Facts) -> dict[str, Any]:
+    """What `here` lacks and `other` tells, by name: single facts, and more fields of BibTeX among details."""
+    facts: dict[str, Any] = {
+        name: getattr(other, name) for name in FILLABLE if getattr(other, name) and not getattr(here, name)
+    }
+    if "authors" in facts:
+        facts["authors_complete"] = other.authors_complete
+    if any(name not in here.details for name in other.details):
+        facts["details"] = other.details | here.details
     return facts
 
 

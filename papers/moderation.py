@@ -15,7 +15,7 @@ from papers.changes import Refused, begin, lock, record
 from papers.changes import may_moderate as may_moderate  # part of what this module offers
 from papers.facts import Facts
 from papers.identifiers import LABELS
-from papers.merging import FILLABLE
+from papers.merging import filled
 from papers.merging import merge_papers as merge_papers
 from papers.models import Change, Claim, Entry, FormerKey, Paper, Technique
 from papers.proposals import accept_proposal as accept_proposal
@@ -60,13 +60,7 @@ def merge(entry: Entry, paper: Paper, *, who: AbstractBaseUser, why: str = "") -
 def additions(facts: Facts, paper: Paper) -> dict[str, Any]:
     """What merging would give `paper`: new values of facts by name, for identifiers the whole new list."""
     here = Facts.of(paper)
-    added = {
-        name: getattr(facts, name) for name in FILLABLE if getattr(facts, name) and not getattr(here, name)
-    }
-    if "authors" in added:
-        added["authors_complete"] = facts.authors_complete
-    if any(name not in here.details for name in facts.details):
-        added["details"] = facts.details | here.details
+    added = filled(here, facts)
     if new := [name for name in facts.identifiers if name not in here.identifiers]:
         added["identifiers"] = sorted(here.identifiers + new)
     return added
